@@ -1,0 +1,96 @@
+# `make help` lists what there is. Every target sets up what it needs and starts at once the second time.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+DURATION_S ?=
+
+RUN := .venv/bin/python
+TEST := .venv-test/bin/python
+ifneq ($(filter test test-3.6,$(MAKECMDGOALS)),)  # looking takes a moment
+PYTHON36 := $(shell .ci/find-python 3.6)
+endif
+NANO := .venv-3.6/bin/python
+NODE_TESTS := tests/edge tests/engines tests/test_imports_alone.py
+NODE_SOURCES := edge engines tests/edge tests/engines tests/test_imports_alone.py
+
+.PHONY: help run test check format test-current test-3.6 test-system bench wheel clean
+
+help: ## this list
+	@grep -hE '^[a-z][a-z0-9.-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /\1\t/' | expand -t 16
+
+run: .venv/.ready ## the node with a broker of its own and a live view; DURATION_S=20 ends it after that time
+	@.ci/install-microphone .venv
+	@exec $(RUN) -m edge.demo $(if $(DURATION_S),--duration-s $(DURATION_S))
+
+test: check test-current test-3.6 ## style, types and all tests that need no root; edge and engines on Python 3.6 too
+
+check: .venv-test/.ready ## style and types only
+	@echo "==> ruff, vermin, mypy"
+	@$(TEST) -m ruff check .
+	@$(TEST) -m ruff format --check --quiet . || { echo "Badly formatted: make format" >&2; exit 1; }
+	@.venv-test/bin/vermin --quiet --no-tips --violations -t=3.6- --eval-annotations $(wildcard $(NODE_SOURCES))
+	@$(TEST) -m mypy
+
+format: .venv-test/.ready ## lay out the code and sort its imports
+	@$(TEST) -m ruff check --select I --fix --quiet .
+	@$(TEST) -m ruff format --quiet .
+
+test-current: .venv-test/.ready
+	@$(TEST) -m pytest -m "not system"
+
+ifeq ($(PYTHON36),)
+test-3.6:
+	@echo "######################################################################################"
+	@echo "NOT RUN on Python 3.6: none found (python3.6 on PATH, or pyenv install 3.6.15)."
+	@echo "What a Jetson Nano runs, edge and engines, is therefore checked by vermin alone here."
+	@echo "######################################################################################"
+else
+test-3.6: .venv-3.6/.ready wheel
+	@$(NANO) -m pip -qq --disable-pip-version-check install --no-deps --force-reinstall dist/*.whl
+	@cd / && $(abspath $(NANO)) -m pip --disable-pip-version-check check
+	@cd / && $(abspath .venv-3.6/bin/soundclr-edge) --help >/dev/null
+	@$(NANO) -m mypy --config-file .ci/mypy-3.6.ini -p edge -p engines
+	@$(NANO) -m pytest -m "not system" $(NODE_TESTS)
+endif
+
+test-system: .venv-test/.ready ## tests that need root or system packages (installs them when root)
+	@.ci/install-system-packages
+	@.ci/install-microphone .venv-test
+	@$(TEST) -m pytest -m system
+
+bench: .venv-test/.ready ## speed and memory, as tables
+	@for script in tests/benchmarks/bench_*.py; do $(TEST) "$$script"; done
+
+wheel: .venv/bin/python ## dist/*.whl: edge and engines alone, for Python 3.6 and later
+	@rm -rf build dist
+	@$(RUN) -m pip -qq --disable-pip-version-check wheel --no-deps --wheel-dir dist .
+	@rm -rf build
+	@ls dist/*.whl
+
+clean: ## everything that the targets made
+	rm -rf .venv .venv-test .venv-3.6 build dist .ci/logs .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf *.egg-info trainer/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@.ci/set-up $(PYTHON) .venv "empty environment"
+
+.venv/.ready: pyproject.toml
+	@.ci/set-up $(PYTHON) .venv "the node and its demonstration (about 80 MB)" -e '.[demo]'
+	@touch $@
+
+.venv-test/.ready: pyproject.toml trainer/pyproject.toml
+	@.ci/set-up $(PYTHON) .venv-test "everything for the tests (PyTorch with its CUDA libraries, about 3 GB)" \
+		-e '.[demo,dev,trainer]' -e ./trainer
+	@touch $@
+
+.venv-3.6/.ready: pyproject.toml .ci/jetson-nano.txt | wheel
+	@.ci/set-up $(PYTHON36) .venv-3.6 "pip for Python 3.6" "pip==21.3.1"
+	@.ci/set-up $(PYTHON36) .venv-3.6 "tools for Python 3.6" -c .ci/jetson-nano.txt setuptools wheel
+	@.ci/set-up $(PYTHON36) .venv-3.6 "the Jetson Nano's versions on Python 3.6" -c .ci/jetson-nano.txt \
+		dist/*.whl pytest hypothesis mypy
+	@touch $@
