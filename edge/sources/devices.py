@@ -1,0 +1,108 @@
+"""The microphones of this machine, and the choice of one by its name. Standard library only."""
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Sequence
+
+import edge
+from edge.errors import SourceError
+
+CAPTURE_COMMAND = (sys.executable or "python3", "-m", "edge.sources.capture")
+INSTALL_HINT = "sudo apt-get install portaudio19-dev, then pip install pyaudio"
+_LIST_TIMEOUT_S = 20.0  # PortAudio tries every ALSA device; a Jetson takes seconds
+
+
+class DeviceInfo(NamedTuple):
+    """One device that can record."""
+
+    index: int  # PortAudio's; changes when a device comes or goes
+    name: str
+    channels: int
+    sample_rate_hz: int  # its own rate
+    host_api: str
+    is_default: bool
+
+
+class DeviceMissing(SourceError):
+    """No device has that name now. It may be plugged in later."""
+
+
+class DeviceAmbiguous(SourceError):
+    """Several devices have that in their names. Waiting does not help."""
+
+
+def list_devices(command: Sequence[str] = CAPTURE_COMMAND) -> List[DeviceInfo]:
+    """Every device that can record, as PortAudio sees them now, asked in a process of its own.
+
+    Raises:
+        SourceError: PortAudio is not installed, crashes or hangs.
+    """
+    listing = _ask_child(list(command) + ["--list"])
+    if "message" in listing:
+        raise SourceError(str(listing["message"]))
+    return [DeviceInfo(**device) for device in listing["devices"]]  # type: ignore
+
+
+def has_portaudio() -> Optional[str]:
+    """None where PyAudio and PortAudio work; otherwise one line that says why not and what to install."""
+    try:
+        list_devices()
+    except SourceError as error:
+        return str(error)
+    return None
+
+
+def choose_device(devices: Sequence[DeviceInfo], name: str) -> DeviceInfo:
+    """The one device whose name is, or else contains, `name`, upper and lower case alike; the default for "".
+
+    Raises:
+        DeviceMissing: none does; lists what there is.
+        DeviceAmbiguous: several contain it and none is called exactly that.
+    """
+    wanted = name.strip().lower()
+    if not wanted:
+        found = [device for device in devices if device.is_default]
+    else:
+        found = [device for device in devices if device.name.strip().lower() == wanted][:1]
+        found = found or [device for device in devices if wanted in device.name.lower()]
+    if not found:
+        raise DeviceMissing("%s; there is: %s" % (
+            "no microphone is called %r" % name if wanted else "there is no default microphone", _names_of(devices)))
+    if len(found) > 1:
+        raise DeviceAmbiguous("%r is in the names of %d microphones: %s; write one whole name"
+                              % (name, len(found), _names_of(found)))
+    return found[0]
+
+
+def child_environment() -> Dict[str, str]:
+    """The environment in which a child finds this very `edge`, from a wheel and from the tree alike."""
+    environment = dict(os.environ, JACK_NO_START_SERVER="1")  # PortAudio's JACK part would start a server
+    root = Path(edge.__file__).resolve().parent.parent
+    if root.name not in ("site-packages", "dist-packages"):  # these are on the path anyway, after the standard library
+        inherited = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = str(root) + (os.pathsep + inherited if inherited else "")
+    return environment
+
+
+def _names_of(devices: Sequence[DeviceInfo]) -> str:
+    return ", ".join("%r" % device.name for device in devices) or "no device that records"
+
+
+def _ask_child(command: List[str]) -> Dict[str, object]:
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                             env=child_environment(), cwd="/")
+    try:
+        answer, _ = child.communicate(timeout=_LIST_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        raise SourceError("PortAudio did not list the microphones within %.0f s; unplug the one that hangs, or reboot"
+                          % _LIST_TIMEOUT_S) from None
+    try:
+        listing = json.loads(answer.decode("utf-8"))
+    except ValueError:
+        raise SourceError("PortAudio crashed while it listed the microphones (exit status %d); "
+                          "see what arecord -l says, and ~/.asoundrc" % child.returncode) from None
+    return dict(listing)
