@@ -1,0 +1,259 @@
+"""The node's configuration: TOML, read strictly. An unknown key is an error that names the nearest known one."""
+import difflib
+import math
+import re
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from edge.errors import ConfigError
+
+SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
+RESERVED_SLUGS = frozenset(["status", "info", "health", "check", "summary"])
+SHIPPED_BUNDLE = Path(__file__).resolve().parent.parent / "engines" / "urban"
+
+
+class NodeConfig(NamedTuple):
+    """[node]"""
+
+    name: str  # slug; part of every topic
+    site: str = ""  # free text for people: "Main St / 5th Ave, north-east corner"
+    latitude_deg: Optional[float] = None
+    longitude_deg: Optional[float] = None
+
+
+class MqttConfig(NamedTuple):
+    """[mqtt]"""
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    root: str = "soundclr"  # first level of every topic
+    username: str = ""
+    password_file: str = ""
+    tls: bool = False
+    ca_file: str = ""  # with tls: the system's authorities where empty
+    certificate_file: str = ""  # with tls: this client's own certificate
+    key_file: str = ""
+    keepalive_s: int = 30
+
+
+class ModelConfig(NamedTuple):
+    """[model]"""
+
+    bundle: str = str(SHIPPED_BUNDLE)
+    runtime: str = "auto"  # "auto", "onnxruntime"
+    threads: int = 1
+    hop_s: float = 1.0  # time from one classification to the next
+
+
+class GateConfig(NamedTuple):
+    """[gate]: what is loud enough to be worth naming. Depends on the microphone, so it lives here."""
+
+    over_background_db: float = 3.0  # loudest 125 ms of the window over the running background
+    floor_dbfs: float = -75.0  # below this nothing is named
+
+
+class EventsConfig(NamedTuple):
+    """[events]: when windows become an event."""
+
+    confirm_s: float = 2.0  # an event starts when, of the windows of this time,
+    confirm_share: float = 0.6  # this share is accepted: K of N that do not depend on the hop
+    off_ratio: float = 0.6  # hysteresis: an event lasts while the score stays above this share of its threshold
+    min_duration_s: float = 0.3
+    merge_gap_s: float = 2.0  # a pause shorter than this does not end an event
+    max_event_s: float = 60.0  # an update is sent each time an event has lasted this long again
+
+
+class PublishConfig(NamedTuple):
+    """[publish]"""
+
+    classification_interval_s: float = 1.0  # at most one classification message in this time
+    state_interval_s: float = 10.0
+    health_interval_s: float = 30.0
+
+
+class SourceConfig(NamedTuple):
+    """[[source]]"""
+
+    name: str  # slug; part of its topics
+    type: str  # "microphone", "file", "stdin"
+    device: str = ""  # microphone: part of the device's name; the default microphone where empty
+    path: str = ""  # file
+    sample_rate_hz: int = 0  # microphone: 0 takes the device's own rate; stdin: the stream's rate
+    channels: int = 1  # stdin: channels of the stream; microphone: 0 takes all that the device has
+    channel: int = -1  # which channel to hear, from 0; -1 the mean of all
+    sample_format: str = "s16le"  # stdin: s16le, s24le, s32le, f32le
+    realtime: bool = True  # file: at the pace of the street, or as fast as it goes
+    loop: bool = False  # file: begin again at its end
+
+
+class Config(NamedTuple):
+    """The whole configuration."""
+
+    node: NodeConfig
+    source: Tuple[SourceConfig, ...]
+    mqtt: MqttConfig = MqttConfig()
+    model: ModelConfig = ModelConfig()
+    gate: GateConfig = GateConfig()
+    events: EventsConfig = EventsConfig()
+    publish: PublishConfig = PublishConfig()
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ConfigError: the file cannot be read, is no TOML, or holds an unknown, missing or mistyped value.
+    """
+    try:
+        with open(str(path), "rb") as file:
+            text = file.read(1 << 20).decode("utf-8")
+    except OSError as error:
+        raise ConfigError("configuration %s cannot be read: %s; give another with --config" % (path, error.strerror)) \
+            from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("configuration %s is not UTF-8 text (%s)" % (path, error)) from error
+    try:
+        return config_from_mapping(_parse_toml(text))
+    except (ValueError, RecursionError) as error:  # both TOML readers' errors are ValueErrors
+        raise ConfigError("configuration %s is not TOML: %s" % (path, error)) from error
+    except ConfigError as error:
+        raise ConfigError("configuration %s: %s" % (path, error)) from error
+
+
+def config_from_mapping(values: Dict[str, Any]) -> Config:
+    """Check parsed tables and fill in defaults.  Raises ConfigError."""
+    _refuse_unknown("table", values, [name for name in Config._fields])
+    sources = values.get("source", [])
+    if not isinstance(sources, list) or not sources:
+        raise ConfigError("no [[source]] table; expected at least one, with name and type")
+    config = Config(
+        node=_read_table(NodeConfig, "[node]", values.get("node", {})),
+        source=tuple(_read_table(SourceConfig, "[[source]] %d" % number, table)
+                     for number, table in enumerate(sources, start=1)),
+        mqtt=_read_table(MqttConfig, "[mqtt]", values.get("mqtt", {})),
+        model=_read_table(ModelConfig, "[model]", values.get("model", {})),
+        gate=_read_table(GateConfig, "[gate]", values.get("gate", {})),
+        events=_read_table(EventsConfig, "[events]", values.get("events", {})),
+        publish=_read_table(PublishConfig, "[publish]", values.get("publish", {})))
+    _check(config)
+    return config
+
+
+def _parse_toml(text: str) -> Dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return dict(tomllib.loads(text))
+
+
+def _refuse_unknown(what: str, given: Dict[str, Any], known: List[str]) -> None:
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ConfigError("unknown %s %r%s; known are %s"
+                              % (what, name, ", did you mean %r" % near[0] if near else "", ", ".join(known)))
+
+
+def _read_table(kind: Any, where: str, given: Any) -> Any:
+    if not isinstance(given, dict):
+        raise ConfigError("%s is %r; expected a table" % (where, given))
+    _refuse_unknown("key in %s:" % where, given, list(kind._fields))
+    required = [name for name in kind._fields if name not in kind._field_defaults]
+    missing = [name for name in required if name not in given]
+    if missing:
+        raise ConfigError("%s lacks %s" % (where, ", ".join(missing)))
+    return kind(**{name: _value_of_type(where, name, value, kind.__annotations__[name])
+                   for name, value in given.items()})
+
+
+def _value_of_type(where: str, name: str, value: Any, kind: Any) -> Any:
+    if kind in (float, Optional[float]) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    expected = float if kind == Optional[float] else kind
+    if not isinstance(value, expected) or isinstance(value, bool) != (expected is bool):
+        raise ConfigError("%s: %s is %r; expected %s" % (where, name, value, _TYPE_NAMES[expected]))
+    if expected is float and not math.isfinite(value):
+        raise ConfigError("%s: %s is %r; expected a finite number" % (where, name, value))
+    return value
+
+
+_TYPE_NAMES = {str: "a string in quotes", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _check(config: Config) -> None:
+    names = [source.name for source in config.source]
+    for what, slug in [("node name", config.node.name)] + [("source name", name) for name in names]:
+        if not SLUG.match(slug) or slug in RESERVED_SLUGS:
+            raise ConfigError("%s %r; expected 1 to 32 of a-z, 0-9, _ and -, beginning with a letter or digit, and "
+                              "none of %s" % (what, slug, ", ".join(sorted(RESERVED_SLUGS))))
+    if len(set(names)) != len(names):
+        raise ConfigError("source names %s; expected each only once" % ", ".join(names))
+    if sum(source.type == "stdin" for source in config.source) > 1:
+        raise ConfigError("more than one source of type stdin; there is only one standard input")
+    for condition, complaint in _conditions(config):
+        if not condition:
+            raise ConfigError(complaint)
+
+
+def _conditions(config: Config) -> List[Tuple[bool, str]]:
+    mqtt, model, gate, events, publish = config.mqtt, config.model, config.gate, config.events, config.publish
+    latitude, longitude = config.node.latitude_deg, config.node.longitude_deg
+    conditions = [
+        (latitude is None or -90 <= latitude <= 90, "[node]: latitude_deg is %s; expected -90 to 90" % latitude),
+        (longitude is None or -180 <= longitude <= 180,
+         "[node]: longitude_deg is %s; expected -180 to 180" % longitude),
+        (1 <= mqtt.port <= 65535, "[mqtt]: port is %d; expected 1 to 65535" % mqtt.port),
+        (mqtt.host != "", "[mqtt]: host is empty; expected a name or an address"),
+        (bool(re.match(r"[^#+/\x00]+(/[^#+/\x00]+)*\Z", mqtt.root)),
+         "[mqtt]: root is %r; expected topic levels without # and +, and no / at either end" % mqtt.root),
+        (5 <= mqtt.keepalive_s <= 3600, "[mqtt]: keepalive_s is %d; expected 5 to 3600" % mqtt.keepalive_s),
+        (not mqtt.password_file or bool(mqtt.username), "[mqtt]: password_file without username; give both"),
+        (bool(mqtt.certificate_file) == bool(mqtt.key_file),
+         "[mqtt]: certificate_file and key_file go together; give both or neither"),
+        (mqtt.tls or not (mqtt.ca_file or mqtt.certificate_file),
+         "[mqtt]: ca_file or certificate_file without tls = true; set it, or remove them"),
+        (model.runtime in ("auto", "onnxruntime"),
+         "[model]: runtime is %r; expected \"auto\" or \"onnxruntime\"" % model.runtime),
+        (1 <= model.threads <= 64, "[model]: threads is %d; expected 1 to 64" % model.threads),
+        (0.1 <= model.hop_s <= 60, "[model]: hop_s is %g; expected 0.1 to 60" % model.hop_s),
+        (0 <= gate.over_background_db <= 60, "[gate]: over_background_db is %g; expected 0 to 60"
+         % gate.over_background_db),
+        (-160 <= gate.floor_dbfs <= 0, "[gate]: floor_dbfs is %g; expected -160 to 0" % gate.floor_dbfs),
+        (0 <= events.confirm_s <= 60, "[events]: confirm_s is %g; expected 0 to 60" % events.confirm_s),
+        (0 < events.confirm_share <= 1, "[events]: confirm_share is %g; expected above 0 up to 1"
+         % events.confirm_share),
+        (0 < events.off_ratio <= 1, "[events]: off_ratio is %g; expected above 0 up to 1" % events.off_ratio),
+        (0 <= events.min_duration_s <= 60, "[events]: min_duration_s is %g; expected 0 to 60" % events.min_duration_s),
+        (0 <= events.merge_gap_s <= 600, "[events]: merge_gap_s is %g; expected 0 to 600" % events.merge_gap_s),
+        (1 <= events.max_event_s <= 3600, "[events]: max_event_s is %g; expected 1 to 3600" % events.max_event_s),
+        (min(publish.classification_interval_s, publish.state_interval_s, publish.health_interval_s) >= 0.1,
+         "[publish]: an interval is below 0.1 s; expected at least that"),
+    ]
+    for source in config.source:
+        conditions += _source_conditions(source)
+    return conditions
+
+
+def _source_conditions(source: SourceConfig) -> List[Tuple[bool, str]]:
+    where = "[[source]] %r: " % source.name
+    return [
+        (source.type in ("microphone", "file", "stdin"),
+         where + "type is %r; expected \"microphone\", \"file\" or \"stdin\"" % source.type),
+        (source.type != "file" or source.path != "", where + "a file needs path"),
+        (source.type == "file" or source.path == "", where + "path belongs to type \"file\" alone"),
+        (source.type != "stdin" or 8000 <= source.sample_rate_hz <= 192000,
+         where + "sample_rate_hz is %d; standard input needs the stream's rate, 8000 to 192000"
+         % source.sample_rate_hz),
+        (source.sample_rate_hz == 0 or 8000 <= source.sample_rate_hz <= 192000,
+         where + "sample_rate_hz is %d; expected 8000 to 192000, or 0 for the device's own" % source.sample_rate_hz),
+        (0 <= source.channels <= 64 and (source.channels > 0 or source.type == "microphone"),
+         where + "channels is %d; expected 1 to 64" % source.channels),
+        (-1 <= source.channel and (source.channels == 0 or source.channel < max(1, source.channels)
+                                   or source.type == "file"),
+         where + "channel is %d of %d; expected -1 (the mean of all) or an index from 0"
+         % (source.channel, source.channels)),
+        (source.sample_format in ("s16le", "s24le", "s32le", "f32le"),
+         where + "sample_format is %r; expected s16le, s24le, s32le or f32le" % source.sample_format),
+    ]

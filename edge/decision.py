@@ -1,0 +1,83 @@
+"""From raw outputs to an answer: temperature, rejection of foreign sound, level gate, thresholds by class.
+
+No function here reads a clock or keeps state: the same logits and levels give the same answer.
+"""
+import math
+from typing import Dict, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from edge.config import GateConfig
+from engines.bundle import Bundle
+
+
+class Verdict(NamedTuple):
+    """What one window's outputs and level amount to."""
+
+    scores: Dict[str, float]  # label -> probability among the known classes; sums to 1
+    label: Optional[str]  # the best of them; None for digital silence
+    score: float
+    foreign: float  # 0 to 1
+    accepted: Tuple[str, ...]
+    sustained: Tuple[str, ...]  # labels that keep a running event alive: the same with a lower threshold
+    reason: Optional[str]
+
+
+def decide(logits: np.ndarray, level_dbfs: Optional[float], background_dbfs: Optional[float], bundle: Bundle,
+           gate: GateConfig, off_ratio: float) -> Verdict:
+    """Judge one window.
+
+    Args:
+        logits: raw outputs.  Shape [n_outputs].
+        level_dbfs: loudest 125 ms of the window; None for digital silence.
+        background_dbfs: running background; None while it is unknown: then the floor alone gates.
+        off_ratio: share of its threshold that keeps a class's running event alive.
+    """
+    known = np.asarray(logits[:len(bundle.labels)], np.float64)
+    probabilities = softmax(known / bundle.decision.temperature)
+    scores = {label: float(p) for label, p in zip(bundle.labels, probabilities)}
+    foreign = foreign_probability(logits, bundle)
+    if level_dbfs is None:
+        return Verdict(scores, None, 0.0, foreign, (), (), "silence")
+    label = max(bundle.labels, key=lambda name: scores[name])
+    reason = None  # type: Optional[str]
+    if not gate_open(level_dbfs, background_dbfs, gate):
+        reason = "below_gate"
+    elif foreign >= bundle.decision.foreign.threshold:
+        reason = "foreign"
+    thresholds = bundle.decision.thresholds
+    accepted = tuple(name for name in bundle.labels if scores[name] >= thresholds[name]) if reason is None else ()
+    sustained = tuple(name for name in bundle.labels if scores[name] >= off_ratio * thresholds[name]) \
+        if reason is None else ()
+    if reason is None and not accepted:
+        reason = "unsure"
+    return Verdict(scores, label, scores[label], foreign, accepted, sustained, reason)
+
+
+def gate_open(level_dbfs: float, background_dbfs: Optional[float], gate: GateConfig) -> bool:
+    """Is a sound loud enough to be named: over the floor, and over the background where that is known?"""
+    if level_dbfs < gate.floor_dbfs:
+        return False
+    return background_dbfs is None or level_dbfs >= background_dbfs + gate.over_background_db
+
+
+def foreign_probability(logits: np.ndarray, bundle: Bundle) -> float:
+    """How unlike anything known, 0 to 1, by the bundle's rule (`engines.bundle.ForeignRule`)."""
+    rule = bundle.decision.foreign
+    known = np.asarray(logits[:len(bundle.labels)], np.float64)
+    x = -log_sum_exp(known)
+    if rule.method == "reject_logit":
+        x += float(logits[len(bundle.labels)])
+    return 1.0 / (1.0 + math.exp(-min(50.0, max(-50.0, rule.slope * x + rule.intercept))))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities.  Shape [K] in and out; sums to 1 whatever the magnitude."""
+    powers = np.exp(logits - logits.max())
+    return powers / powers.sum()
+
+
+def log_sum_exp(logits: np.ndarray) -> float:
+    """log(sum(exp(logits))) without overflow."""
+    top = float(logits.max())
+    return top + math.log(float(np.exp(logits - top).sum()))

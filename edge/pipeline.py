@@ -1,0 +1,118 @@
+"""The way of one source's sound: blocks in, classifications and events out. The daemon and `classify` both run it."""
+from typing import List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from edge.config import EventsConfig, GateConfig
+from edge.decision import Verdict, decide
+from edge.envelope import Envelope
+from edge.events import EventDetector
+from edge.records import AudioBlock, Classification, EventChange, WindowScores
+from edge.resample import StreamResampler
+from edge.scorer import Scorer
+from engines.bundle import Bundle
+
+_SILENCE_DBFS = -159.0  # the envelope's floor is -160: nothing but zeros
+
+
+class Heard(NamedTuple):
+    """What a block, or the end of a stream, brought to light; each in the order of time."""
+
+    classifications: List[Classification]
+    events: List[EventChange]
+
+
+class ClipAnswer(NamedTuple):
+    """The answer for everything since the stream's beginning as one clip."""
+
+    verdict: Verdict
+    windows: int
+
+
+class Pipeline:
+    """Resampling, scoring, decision and events of one source.
+
+    Args:
+        scorer: owned by the caller, used by this pipeline alone.
+        id_prefix: makes event ids unique among sources and starts of the node.
+    """
+
+    def __init__(self, bundle: Bundle, scorer: Scorer, sample_rate_hz: int, gate: GateConfig, events: EventsConfig,
+                 hop_s: float, id_prefix: str) -> None:
+        self._bundle, self._scorer, self._gate, self._off_ratio = bundle, scorer, gate, events.off_ratio
+        self._source_rate_hz = sample_rate_hz
+        self._resampler = StreamResampler(sample_rate_hz, bundle.frontend.sample_rate_hz)
+        self._envelope = Envelope(sample_rate_hz)
+        self._detector = EventDetector(bundle.labels, events, self._envelope, hop_s, id_prefix)
+        self._base_s = 0.0  # of the stretch since the last gap
+        self._heard_s = 0.0
+        self._logit_sum = np.zeros(bundle.n_outputs)
+        self._windows = self._open_windows = 0
+        self._loudest_dbfs = None  # type: Optional[float]
+
+    @property
+    def active_labels(self) -> Tuple[str, ...]:
+        """Labels whose event is running."""
+        return self._detector.active_labels
+
+    def push(self, block: AudioBlock) -> Heard:
+        """Take one block.  A block of another rate than the pipeline's is the caller's mistake: ValueError."""
+        if block.sample_rate_hz != self._source_rate_hz:
+            raise ValueError("a block of %d Hz in a pipeline of %d Hz" % (block.sample_rate_hz, self._source_rate_hz))
+        heard = Heard([], [])
+        if block.gap is not None:
+            heard = self._break("gap")
+            self._envelope.skip(block.first_sample)
+            self._base_s = block.first_sample / float(self._source_rate_hz)
+        self._envelope.push(block.samples)
+        self._heard_s = (block.first_sample + len(block.samples)) / float(self._source_rate_hz)
+        return self._judge(self._scorer.push(self._resampler.push(block.samples)), heard)
+
+    def finish(self, end_reason: str) -> Heard:
+        """The stream has ended: what the filters still hold, short clips, and an end for every running event."""
+        return self._break(end_reason)
+
+    def clip_answer(self) -> Optional[ClipAnswer]:
+        """One answer for all windows so far, by the bundle's clip rule (mean of logits); None without a window.
+
+        The gate counts as open where it was so for any window.
+        """
+        if self._windows == 0:
+            return None
+        loud = self._loudest_dbfs if self._open_windows or self._loudest_dbfs is None else -200.0
+        verdict = decide(self._logit_sum / self._windows, loud, None, self._bundle, self._gate, self._off_ratio)
+        return ClipAnswer(verdict, self._windows)
+
+    def _break(self, end_reason: str) -> Heard:
+        heard = self._judge(self._scorer.push(self._resampler.flush()), Heard([], []))
+        heard = self._judge(self._scorer.finish(), heard)
+        heard.events.extend(self._detector.finish(end_reason))
+        self._resampler.reset()
+        return heard
+
+    def _judge(self, answers: List[WindowScores], heard: Heard) -> Heard:
+        rate_hz = float(self._bundle.frontend.sample_rate_hz)
+        for answer in answers:
+            start_s = self._base_s + answer.first_sample / rate_hz
+            # the filter's tail may reach a fraction of a millisecond past the last sample heard
+            end_s = max(start_s, min(self._base_s + answer.end_sample / rate_hz, self._heard_s))
+            level_dbfs, background_dbfs = self._loudest(start_s, end_s), self._envelope.background_dbfs()
+            verdict = decide(answer.logits, level_dbfs, background_dbfs, self._bundle, self._gate, self._off_ratio)
+            self._remember(answer, verdict, level_dbfs)
+            heard.classifications.append(Classification(
+                start_s, end_s, verdict.scores, verdict.label, verdict.score, verdict.foreign, verdict.accepted,
+                level_dbfs, background_dbfs, verdict.reason))
+            heard.events.extend(self._detector.push(start_s, end_s, verdict))
+        return heard
+
+    def _loudest(self, start_s: float, end_s: float) -> Optional[float]:
+        levels = self._envelope.levels(start_s, end_s)
+        heard = levels[np.isfinite(levels)]
+        return float(heard.max()) if len(heard) and heard.max() > _SILENCE_DBFS else None
+
+    def _remember(self, answer: WindowScores, verdict: Verdict, level_dbfs: Optional[float]) -> None:
+        self._logit_sum += answer.logits
+        self._windows += 1
+        self._open_windows += verdict.reason not in ("silence", "below_gate")
+        if level_dbfs is not None:
+            self._loudest_dbfs = level_dbfs if self._loudest_dbfs is None else max(level_dbfs, self._loudest_dbfs)

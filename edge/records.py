@@ -1,0 +1,75 @@
+"""What travels through the node, from source to message. All are immutable; none reads a clock.
+
+Time in every record is the source's own: the index of a sample since the source was opened for the first time,
+lost samples counted. `edge.clock` maps it to monotonic time and to UTC when a message is built.
+"""
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+
+class Gap(NamedTuple):
+    """Sound that was lost between two blocks."""
+
+    reason: str  # "overflow", "stall", "device_lost", "restart"
+    lost_samples: int  # at the source's rate; 0 where nobody knows
+
+
+class AudioBlock(NamedTuple):
+    """Consecutive samples of one source."""
+
+    samples: np.ndarray  # float32 [T], mono, in [-1, 1]
+    sample_rate_hz: int
+    first_sample: int  # index of samples[0] since the source's first opening, lost samples counted
+    captured_at_s: float  # monotonic time at which samples[0] was captured (files: as if played in real time)
+    gap: Optional[Gap] = None  # what was lost directly before this block
+
+
+class WindowScores(NamedTuple):
+    """The network's raw answer for one window."""
+
+    first_sample: int  # at the bundle's rate, since the last gap
+    end_sample: int  # one past the last
+    logits: np.ndarray  # float32 [n_outputs]
+
+
+class Classification(NamedTuple):
+    """What one window was found to hold."""
+
+    start_s: float  # seconds since the source's first sample
+    end_s: float
+    scores: Dict[str, float]  # label -> probability among the known classes
+    label: Optional[str]  # the best of the known classes; None for digital silence
+    score: float
+    foreign: float  # 0 to 1: how unlike anything known
+    accepted: Tuple[str, ...]  # labels that pass gate, rejection and their own thresholds
+    level_dbfs: Optional[float]  # loudest 125 ms of the window; None for digital silence
+    background_dbfs: Optional[float]  # running background; None while unknown
+    reason: Optional[str]  # why nothing is accepted: "silence", "below_gate", "foreign", "unsure"; None otherwise
+
+
+class EventChange(NamedTuple):
+    """The start, an update or the end of one sounding of one class."""
+
+    event_id: str
+    phase: str  # "start", "update", "end"
+    label: str
+    start_s: float
+    end_s: float  # so far, until phase is "end"
+    end_reason: Optional[str]  # "quiet", "gap", "restart", "stop"; None before the end
+    score_max: float
+    score_mean: float
+    start_uncertainty_s: float  # half width of the span in which the true start lies
+
+
+class Message(NamedTuple):
+    """One MQTT message, ready to send."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+    durable: bool  # goes through the store before it is sent
+
+
+JsonObject = Dict[str, Any]

@@ -1,0 +1,21 @@
+"""Errors of the contract. Each message says what was given, what was expected and how to mend it."""
+
+
+class EngineError(Exception):
+    """Base of every error that `engines` raises on bad input."""
+
+
+class FrontendError(EngineError):
+    """Front-end constants or samples that no log-mel can be computed from."""
+
+
+class BundleError(EngineError):
+    """A bundle that is missing, damaged, incomplete or of another schema."""
+
+
+class RuntimeUnavailableError(EngineError):
+    """The library or the device that a runtime needs is not here."""
+
+
+class SelfTestError(EngineError):
+    """A runtime whose results differ from those that the bundle records."""

@@ -1,0 +1,69 @@
+"""The self-test: does this device give the answers that the trainer recorded for a real sound?"""
+import zipfile
+from typing import NamedTuple
+
+import numpy as np
+
+from engines.bundle import Bundle
+from engines.errors import BundleError, SelfTestError
+from engines.runtimes.base import Runtime
+from engines.streaming import StreamingLogMel
+
+LOGMEL_TOLERANCE_DB = 5e-3
+LOGIT_TOLERANCE = 5e-3  # float32; what ONNX Runtime 1.10 to 1.32 differ by is 100 times less
+
+
+class SelfTestReference(NamedTuple):
+    """What `selftest.npz` holds."""
+
+    samples: np.ndarray  # float32 [window_samples]: a real recording, exactly one window
+    logmel: np.ndarray  # float32 [n_mels, window_frames]: the definition's result
+    logits: np.ndarray  # float32 [n_outputs]: the trainer's network on it
+
+
+class SelfTestResult(NamedTuple):
+    """Largest differences found."""
+
+    logmel_error_db: float
+    logit_error: float
+
+
+def load_selftest(bundle: Bundle) -> SelfTestReference:
+    """Read `selftest.npz` (no pickle) and check its shapes.  Raises BundleError."""
+    spec = bundle.frontend
+    shapes = {"samples": (spec.window_samples,), "logmel": (spec.n_mels, spec.window_frames),
+              "logits": (bundle.n_outputs,)}
+    try:
+        with np.load(str(bundle.path / "selftest.npz"), allow_pickle=False) as file:
+            arrays = {name: np.asarray(file[name], np.float32) for name in shapes}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BundleError("bundle %s: selftest.npz cannot be read (%s); export the bundle again"
+                          % (bundle.path, error)) from error
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
+            raise BundleError("bundle %s: selftest.npz holds %s of shape %s; expected finite values of shape %s"
+                              % (bundle.path, name, arrays[name].shape, shape))
+    return SelfTestReference(arrays["samples"], arrays["logmel"], arrays["logits"])
+
+
+def run_selftest(bundle: Bundle, runtime: Runtime) -> SelfTestResult:
+    """Compute the recorded sound's log-mel and logits here, and compare.
+
+    Raises:
+        SelfTestError: they differ by more than the tolerances: the runtime must not be used.
+        BundleError: `selftest.npz` is unusable.
+    """
+    reference = load_selftest(bundle)
+    front_end = StreamingLogMel(bundle.frontend)
+    front_end.push(reference.samples)
+    logmel = front_end.read_window()
+    logmel_error_db = float(np.abs(logmel - reference.logmel).max() / abs(bundle.frontend.scale))
+    logit_error = float(np.abs(runtime.infer(logmel) - reference.logits).max())
+    result = SelfTestResult(logmel_error_db, logit_error)
+    # written so that a NaN fails too
+    if not (logmel_error_db <= LOGMEL_TOLERANCE_DB and logit_error <= LOGIT_TOLERANCE):
+        raise SelfTestError("self-test of bundle %s on %s: log-mel differs by %.2g dB (at most %g), logits by %.2g (at "
+                            "most %g); this runtime would mishear: use another, or export the bundle again"
+                            % (bundle.name, runtime.describe(), logmel_error_db, LOGMEL_TOLERANCE_DB, logit_error,
+                               LOGIT_TOLERANCE))
+    return result

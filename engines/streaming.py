@@ -1,0 +1,117 @@
+"""Log-mel of a stream, in NumPy: each frame is computed once, the window's reference is applied at read-out.
+
+Cost of a hop of n new frames: n real FFTs, one sparse mel product (two weights a bin), one logarithm; and one pass
+over the window for reference and floor. The ring is written twice, one window apart, so that any window is one
+contiguous slice and nothing is shifted.
+"""
+import numpy as np
+
+from engines.frontend import FrontendSpec, analysis_window, mel_filterbank
+
+_MAX_FRAMES_AT_ONCE = 64  # bounds the work buffers, whatever block size a source delivers
+
+
+class StreamingLogMel:
+    """Takes samples in blocks of any size, keeps the last window of mel frames.
+
+    Equal to `engines.frontend.compute_logmel` on the same samples, whatever the block sizes.
+    """
+
+    def __init__(self, spec: FrontendSpec) -> None:
+        self.spec = spec
+        self._window = analysis_window(spec).astype(np.float32)
+        self._mel = _SparseMel(mel_filterbank(spec))
+        self._pending = np.zeros(spec.n_fft + _MAX_FRAMES_AT_ONCE * spec.hop_length, np.float32)
+        self._windowed = np.zeros((_MAX_FRAMES_AT_ONCE, spec.n_fft), np.float32)
+        self._ring_db = np.zeros((2 * spec.window_frames, spec.n_mels), np.float32)
+        self._output = np.zeros((spec.n_mels, spec.window_frames), np.float32)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything heard: after a gap, nothing may be glued to what was before."""
+        self._pending_samples = 0
+        self.frames = 0  # computed since the last reset
+
+    def push(self, samples: np.ndarray) -> int:
+        """Take mono float32 samples [T] at the spec's rate.  Returns how many frames they completed."""
+        before, taken = self.frames, 0
+        while taken < len(samples):
+            room = len(self._pending) - self._pending_samples
+            part = samples[taken:taken + room]
+            self._pending[self._pending_samples:self._pending_samples + len(part)] = part
+            self._pending_samples += len(part)
+            taken += len(part)
+            self._compute_pending()
+        return self.frames - before
+
+    def samples_until_frames(self, frames: int) -> int:
+        """How many more samples `push` needs until `frames` frames have been computed; 0 where they are there."""
+        if frames <= self.frames:
+            return 0
+        needed = (frames - self.frames - 1) * self.spec.hop_length + self.spec.n_fft
+        return max(0, needed - self._pending_samples)
+
+    def read_window(self) -> np.ndarray:
+        """The network's input for the last window_frames frames.
+
+        Returns:
+            Shape [n_mels, window_frames], float32.  Reused by the next call; copy to keep.
+
+        Raises:
+            ValueError: fewer frames than a window have been computed since the last reset.
+        """
+        spec = self.spec
+        if self.frames < spec.window_frames:
+            raise ValueError("%d frames so far; a window needs %d" % (self.frames, spec.window_frames))
+        end = (self.frames - 1) % spec.window_frames + spec.window_frames + 1
+        window_db = self._ring_db[end - spec.window_frames:end]
+        reference_db = window_db.max() if spec.reference == "max" else np.float32(spec.reference_db)
+        # scale and offset are folded into one pass each; top_db is applied in the network's units
+        np.multiply(window_db.T, np.float32(spec.scale), out=self._output)
+        self._output += np.float32(spec.offset) - reference_db * np.float32(spec.scale)
+        silence = np.float32(spec.offset - spec.top_db * spec.scale)
+        limit = np.maximum if spec.scale > 0 else np.minimum
+        return limit(self._output, silence, out=self._output)
+
+    def _compute_pending(self) -> None:
+        spec = self.spec
+        ready = (self._pending_samples - spec.n_fft) // spec.hop_length + 1 if self._pending_samples >= spec.n_fft else 0
+        if ready <= 0:
+            return
+        ready = min(ready, _MAX_FRAMES_AT_ONCE)
+        stride = self._pending.strides[0]
+        frames = np.lib.stride_tricks.as_strided(self._pending, (ready, spec.n_fft), (spec.hop_length * stride, stride))
+        windowed = np.multiply(frames, self._window, out=self._windowed[:ready])
+        spectrum = np.fft.rfft(windowed, axis=1)
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        self._store(10.0 * np.log10(np.maximum(self._mel.apply(power), spec.amin)))
+        used = ready * spec.hop_length
+        self._pending[:self._pending_samples - used] = self._pending[used:self._pending_samples].copy()
+        self._pending_samples -= used
+
+    def _store(self, power_db: np.ndarray) -> None:
+        window_frames = self.spec.window_frames
+        kept = power_db[-window_frames:]
+        at = (self.frames + len(power_db) - len(kept) + np.arange(len(kept))) % window_frames
+        self._ring_db[at] = kept
+        self._ring_db[at + window_frames] = kept
+        self.frames += len(power_db)
+
+
+class _SparseMel:
+    """Mel product that touches only the non-zero weights: two a bin instead of n_mels."""
+
+    def __init__(self, bank: np.ndarray) -> None:
+        self._bank = bank.T.copy()
+        spans = [np.flatnonzero(row) for row in bank]
+        self._empty_band = any(len(span) == 0 for span in spans)  # reduceat cannot sum nothing: dense instead
+        if not self._empty_band:
+            self._bins = np.concatenate(spans)
+            self._weights = np.concatenate([row[span] for row, span in zip(bank, spans)])
+            self._starts = np.concatenate([[0], np.cumsum([len(span) for span in spans])[:-1]])
+
+    def apply(self, power: np.ndarray) -> np.ndarray:
+        """[F, n_fft // 2 + 1] -> [F, n_mels]."""
+        if self._empty_band:
+            return power.dot(self._bank)
+        return np.add.reduceat(power[:, self._bins] * self._weights, self._starts, axis=1)

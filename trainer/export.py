@@ -1,0 +1,169 @@
+"""From a trained network to a bundle: a clean ONNX graph that TensorRT 8.2 reads rightly, checked against torch.
+
+The graph is exported at opset 13 (the last that TensorRT 8.2 knows: it misreads later ones without a word), cleaned
+by ONNX Runtime's offline optimisation, which folds the asymmetric padding of TensorFlow's EfficientNets into the
+convolutions, and freed of operator domains that nothing uses.
+"""
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from engines.bundle import (MANIFEST_NAME, SCHEMA, Bundle, DecisionParameters, load_bundle, sha256_of_file)
+from engines.frontend import FrontendSpec, compute_logmel
+from engines.runtimes import open_runtime
+from engines.selftest import run_selftest
+from trainer.errors import TrainerError
+from trainer.model import SoundNet
+
+OPSET = 13
+# What TensorRT 8.2's operator matrix supports and our networks need. ReduceMean's axes are attributes at opset 13.
+ALLOWED_OPERATORS = frozenset(["Add", "BatchNormalization", "Clip", "Concat", "Conv", "Div", "Flatten", "Gemm",
+                               "GlobalAveragePool", "LpNormalization", "MatMul", "MaxPool", "Mul", "Pow", "ReduceL2",
+                               "ReduceMean", "ReduceSum", "Relu", "Reshape", "Sigmoid", "Sqrt", "Transpose",
+                               "Max", "Identity", "Constant"])
+TOLERANCE = 1e-3  # of a logit, torch against ONNX Runtime
+_MAX_MODEL_BYTES = 20_000_000
+
+
+class BundleContent(NamedTuple):
+    """All of a bundle that is not the network."""
+
+    name: str
+    labels: list[str]
+    frontend: FrontendSpec
+    decision: DecisionParameters
+    short_clip: str
+    clip_rule: str
+    training: dict[str, Any]  # data, licence, folds, seeds, metrics, code_version
+    card: str  # MODEL_CARD.md
+    selftest_samples: np.ndarray  # float32 [window_samples]: a real recording
+
+
+class _Scores(nn.Module):
+    """The network as the node runs it: embedding and classifier, no projection head."""
+
+    def __init__(self, model: SoundNet) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, logmel: Tensor) -> Tensor:
+        features = self.model.backbone(logmel)
+        # F.normalize as plain operators: its own export clamps with an Expand of a shape
+        length = torch.sqrt((features * features).sum(dim=1, keepdim=True) + 1e-12)
+        return self.model.classifier(features / length * self.model.logit_scale)
+
+
+def export_bundle(model: SoundNet, content: BundleContent, folder: Path) -> Bundle:
+    """Write a bundle, read it back strictly and run its self-test in ONNX Runtime.
+
+    The folder is replaced only once everything holds.
+
+    Raises:
+        TrainerError: the graph uses what TensorRT 8.2 would misread, or answers otherwise than torch.
+    """
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="." + folder.name) as work:
+        draft = Path(work) / folder.name
+        draft.mkdir(mode=0o755)
+        window = content.selftest_samples.astype(np.float32)
+        logmel = compute_logmel(window, content.frontend).astype(np.float32)
+        logits = export_onnx(model, logmel, draft / "model.onnx")
+        np.savez_compressed(draft / "selftest.npz", samples=window, logmel=logmel, logits=logits)
+        (draft / "MODEL_CARD.md").write_text(content.card, encoding="utf-8")
+        _write_manifest(content, draft)
+        with open_runtime(load_bundle(draft)) as runtime:
+            run_selftest(runtime.bundle, runtime)
+        _replace_folder(draft, folder)
+    return load_bundle(folder)
+
+
+def export_onnx(model: SoundNet, logmel: np.ndarray, path: Path) -> np.ndarray:
+    """Write the network as clean ONNX and check it.
+
+    Args:
+        logmel: a real input.  Shape [n_mels, window_frames], float32.
+
+    Returns:
+        torch's logits for it.  Shape [K + 1], float32.
+    """
+    scores = _Scores(model.eval().to("cpu")).eval()
+    example = torch.from_numpy(logmel)[None, None]
+    with torch.no_grad():
+        expected = scores(example)[0].numpy()
+    raw = path.with_name("raw.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter cannot write opset 13
+        torch.onnx.export(scores, (example,), str(raw), opset_version=OPSET, dynamo=False, input_names=["logmel"],
+                          output_names=["logits"])
+    _clean_graph(raw, path)
+    raw.unlink()
+    check_graph(path)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    given = session.run(None, {"logmel": example.numpy()})[0][0]
+    error = float(np.abs(given - expected).max())
+    if not error <= TOLERANCE:
+        raise TrainerError("the exported graph differs from torch by %.2g in a logit; expected at most %g"
+                           % (error, TOLERANCE))
+    return expected.astype(np.float32)
+
+
+def check_graph(path: Path) -> None:
+    """Refuse what TensorRT 8.2 would misread.  Raises TrainerError naming operator or opset."""
+    model = onnx.load(str(path))
+    onnx.checker.check_model(model)
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    operators = {node.op_type for node in model.graph.node}
+    halves = [t.name for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT16]
+    if opsets != {"": OPSET} or operators - ALLOWED_OPERATORS or halves:
+        raise TrainerError("ONNX graph has opsets %s, operators %s and %d float16 tensors; TensorRT 8.2 reads opset %d, "
+                           "known operators and float32: choose another backbone"
+                           % (opsets, sorted(operators - ALLOWED_OPERATORS) or "all known", len(halves), OPSET))
+    if path.stat().st_size > _MAX_MODEL_BYTES:
+        raise TrainerError("%s has %d bytes; a shipped model has at most %d: choose a smaller backbone"
+                           % (path.name, path.stat().st_size, _MAX_MODEL_BYTES))
+
+
+def _clean_graph(raw: Path, path: Path) -> None:
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(raw), options, providers=["CPUExecutionProvider"])
+    model = onnx.load(str(path))
+    used = {node.domain for node in model.graph.node}
+    for entry in [entry for entry in model.opset_import if entry.domain not in used]:
+        model.opset_import.remove(entry)
+    onnx.save(model, str(path))
+
+
+def _write_manifest(content: BundleContent, draft: Path) -> None:
+    decision = {"temperature": content.decision.temperature, "thresholds": content.decision.thresholds,
+                "foreign": content.decision.foreign._asdict()}
+    files = {path.name: sha256_of_file(path) for path in sorted(draft.iterdir())}
+    manifest = {"schema": SCHEMA, "name": content.name, "labels": content.labels,
+                "frontend": content.frontend._asdict(), "score_type": "softmax", "decision": decision,
+                "short_clip": content.short_clip, "clip_rule": content.clip_rule, "files": files,
+                "training": content.training}
+    (draft / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _replace_folder(draft: Path, folder: Path) -> None:
+    if folder.exists():
+        unknown = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else [folder.name]
+        if MANIFEST_NAME not in unknown:
+            raise TrainerError("%s exists and is no bundle (it holds %s); give another --out"
+                               % (folder, ", ".join(unknown[:3]) or "nothing"))
+        os.replace(folder, draft.with_name("previous"))
+    os.replace(draft, folder)

@@ -1,0 +1,64 @@
+"""What a training run is made of: every number that shapes it, in one record that travels with its checkpoints."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from engines.frontend import FrontendSpec
+
+# UrbanSound8K as commonly copied holds nothing above 11 kHz; 64 mels leave no band without an FFT bin.
+URBAN_FRONTEND = FrontendSpec(
+    sample_rate_hz=22050, n_fft=1024, win_length=1024, hop_length=512, n_mels=64, fmin_hz=0.0, fmax_hz=11025.0,
+    window="hann", mel_scale="slaney", mel_norm="slaney", power=2.0, center=False, amin=1e-10, reference="max",
+    reference_db=0.0, top_db=80.0, window_frames=171, scale=1 / 40, offset=1.0)
+
+
+class Augmentation(NamedTuple):
+    """Strengths of the augmentations; probability 0 switches one off."""
+
+    cut_p: float = 0.2  # a clip is cut to a random length, so that length says nothing about the class
+    cut_min_s: float = 0.3
+    noise_fill_p: float = 0.5  # the rest of a short clip's window holds faint noise instead of digital silence
+    background_p: float = 0.3  # coloured noise or a foreign clip beneath
+    background_snr_db: tuple[float, float] = (3.0, 30.0)
+    foreign_background_share: float = 0.4  # of those: a foreign clip, else noise
+    gain_db: tuple[float, float] = (-30.0, 6.0)
+    mix_p: float = 0.3  # two known clips in one window, the target shared as their amplitudes are
+    mix_beta: float = 0.4  # of the share's Beta distribution: small values keep one sound well above the other
+    response_db: float = 4.0  # random frequency response of a microphone (FilterAugment, Nam et al., 2021)
+    low_pass_p: float = 0.1  # a random upper band limit
+    warp_p: float = 0.5  # pitch and tempo
+    warp_pitch_bands: float = 1.5
+    warp_tempo: float = 0.1
+    frequency_masks: int = 2
+    frequency_mask_bands: int = 10
+    time_masks: int = 1
+    time_mask_frames: int = 24
+
+
+class Recipe(NamedTuple):
+    """One training run. Nothing outside this record and the data shapes the weights."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    frontend: FrontendSpec = URBAN_FRONTEND
+    augmentation: Augmentation = Augmentation()
+    short_clip: str = "centre_silence"
+    epochs: int = 24  # passes over as many clips as there are known ones
+    batch: int = 64  # known clips a step
+    foreign_batch: int = 12  # foreign clips a step, where there are any
+    learning_rate: float = 1e-3  # peak of the one-cycle schedule
+    weight_decay: float = 1e-2
+    warm_up: float = 0.15  # share of the steps
+    alpha: float = 0.5  # weight of the contrastive loss
+    temperature: float = 0.1
+    ema_decay: float = 0.99
+    source_balance: float = 0.5  # exponent: 0 draws clips evenly, 1 draws sources evenly
+    seed: int = 0
+
+
+def recipe_to_mapping(recipe: Recipe) -> dict[str, object]:
+    """The recipe as plain JSON values."""
+    values = recipe._asdict()
+    values["frontend"] = recipe.frontend._asdict()
+    values["augmentation"] = {name: list(value) if isinstance(value, tuple) else value
+                              for name, value in recipe.augmentation._asdict().items()}
+    return values
