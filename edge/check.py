@@ -1,0 +1,112 @@
+"""`soundclr-edge check`: what works here, what does not, and how to mend it; `devices`: the microphones there are."""
+import json
+import platform
+from pathlib import Path
+from typing import Callable, List, Optional, TextIO
+
+import numpy as np
+
+from edge import __version__
+from edge.broker_check import CheckResult, check_broker
+from edge.config import Config, SourceConfig, load_config
+from edge.errors import ConfigError, EdgeError, SourceError
+from edge.scorer import open_scorer
+from edge.sources import source_from_config
+from edge.sources.devices import choose_device, list_devices
+from engines.bundle import load_bundle
+from engines.errors import EngineError
+
+
+def run_checks(config_path: Optional[Path]) -> List[CheckResult]:
+    """Try everything a node needs, in the order of a start.  A part that fails does not hide the later ones."""
+    results = [_software()]
+    if config_path is None:
+        results.append(CheckResult("configuration", False, "none given and none in /etc/soundclr-edge",
+                                   "copy systemd/soundclr-edge.example.toml there, or give --config"))
+        return results
+    try:
+        config = load_config(config_path)
+    except ConfigError as error:
+        return results + [CheckResult("configuration", False, str(error), "mend that line and check again")]
+    results.append(CheckResult("configuration", True, str(config_path), ""))
+    results += _try("model", lambda: _check_model(config))
+    for source in config.source:
+        results += _try("source " + source.name, lambda source=source: _check_source(source))  # type: ignore
+    results.append(check_broker(config.mqtt, config.node.name))
+    return results
+
+
+def write_checks(results: List[CheckResult], output: TextIO, *, as_json: bool) -> None:
+    """A table a person can act on, or one JSON object."""
+    if as_json:
+        output.write(json.dumps({"ok": all(r.ok for r in results), "checks": [r._asdict() for r in results]}) + "\n")
+        return
+    width = max(len(result.name) for result in results)
+    for result in results:
+        output.write("%-4s  %-*s  %s\n" % ("ok" if result.ok else "FAIL", width, result.name, result.detail))
+        if not result.ok and result.mend:
+            output.write("%s  to mend: %s\n" % (" " * (width + 6), result.mend))
+    failed = sum(not result.ok for result in results)
+    output.write("all %d checks passed\n" % len(results) if not failed else "%d of %d checks failed\n"
+                 % (failed, len(results)))
+
+
+def write_devices(output: TextIO, complaints: TextIO, *, as_json: bool) -> bool:
+    """List what can record.  Returns whether there is any."""
+    try:
+        devices = list_devices()
+    except SourceError as error:
+        complaints.write("soundclr-edge: %s\n" % error)
+        return False
+    for device in devices:
+        if as_json:
+            output.write(json.dumps(device._asdict()) + "\n")
+        else:
+            output.write("%s %-40s  %d channel%s  %6d Hz  %s\n"
+                         % ("*" if device.is_default else " ", device.name, device.channels, "s" * (device.channels > 1),
+                            device.sample_rate_hz, device.host_api))
+    if not devices:
+        complaints.write("soundclr-edge: no device that can record; plug a microphone in, and see arecord -l\n")
+    elif not as_json:
+        output.write("* is the default; any part of a name that only one device has will do as device = \"...\"\n")
+    return bool(devices)
+
+
+def _software() -> CheckResult:
+    return CheckResult("software", True, "soundclr-edge %s, Python %s, NumPy %s, %s"
+                       % (__version__, platform.python_version(), np.__version__, platform.machine()), "")
+
+
+def _try(name: str, check: Callable[[], List[CheckResult]]) -> List[CheckResult]:
+    try:
+        return check()
+    except (EdgeError, EngineError) as error:
+        return [CheckResult(name, False, str(error), "")]
+
+
+def _check_model(config: Config) -> List[CheckResult]:
+    bundle = load_bundle(Path(config.model.bundle))
+    results = [CheckResult("bundle", True, "%s, %d labels: %s" % (bundle.id, len(bundle.labels),
+                                                                 ", ".join(bundle.labels)), "")]
+    with open_scorer(bundle, config.model.runtime, config.model.threads, config.model.hop_s) as scorer:
+        result = scorer.run_selftest()
+        results.append(CheckResult("runtime", True, "%s (runtime = %r)" % (scorer.describe(), config.model.runtime), ""))
+        results.append(CheckResult("self-test", True, "log-mel within %.1g dB, logits within %.1g of the trainer's"
+                                   % (result.logmel_error_db, result.logit_error), ""))
+    return results
+
+
+def _check_source(source: SourceConfig) -> List[CheckResult]:
+    name = "source " + source.name
+    if source.type == "stdin":
+        return [CheckResult(name, True, "standard input, %s, %d Hz, %d channel(s): not read now"
+                            % (source.sample_format, source.sample_rate_hz, source.channels), "")]
+    if source.type == "microphone":
+        device = choose_device(list_devices(), source.device)
+        return [CheckResult(name, True, "microphone %r, %d Hz, %d channel(s)"
+                            % (device.name, device.sample_rate_hz, device.channels), "")]
+    with source_from_config(source._replace(realtime=False)) as opened:
+        block = opened.read(10.0)
+        if block is None:
+            raise SourceError("%s gave no sound within 10 s" % source.path)
+        return [CheckResult(name, True, opened.describe(), "")]

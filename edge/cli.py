@@ -1,0 +1,178 @@
+"""The command line: `soundclr-edge` or `python -m edge`.
+
+Results go to stdout, logs to stderr. Exit status: 0 done, 1 the thing asked for failed, 2 unusable input or
+configuration (one line, no traceback), 70 a fault inside.
+"""
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+from edge import __version__
+from edge.config import SHIPPED_BUNDLE, Config, NodeConfig, SourceConfig, load_config
+from edge.errors import ConfigError, EdgeError
+from engines.errors import EngineError
+
+_LOGGER = logging.getLogger(__name__)
+EXIT_DONE, EXIT_FAILED, EXIT_UNUSABLE, EXIT_FAULT = 0, 1, 2, 70
+_DEFAULT_CONFIG = "soundclr-edge.toml"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(prog="soundclr-edge", description="A microphone on a street corner that says what "
+                                     "it hears, honestly, to anyone's dashboard.")
+    parser.add_argument("--version", action="version", version="%(prog)s " + __version__)
+    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"],
+                        help="least severe log line on stderr (default: %(default)s)")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.required = True
+    _add_run(commands)
+    _add_classify(commands)
+    _add_check(commands)
+    _add_devices(commands)
+    _add_watch(commands)
+    return parser
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run one command.  Returns the exit status."""
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(level=arguments.log_level.upper(), stream=sys.stderr,
+                        format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        return int(_COMMANDS[arguments.command](arguments))
+    except (EdgeError, EngineError) as error:
+        sys.stderr.write("soundclr-edge: %s\n" % error)
+        return EXIT_UNUSABLE
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader of our results has gone (head, less): nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except Exception:  # the boundary: everything that nobody expected, with its traceback for the log
+        _LOGGER.exception("a fault inside; please report the lines above")
+        return EXIT_FAULT
+
+
+def _add_run(commands: Any) -> None:
+    run = commands.add_parser("run", help="listen and publish, until stopped")
+    _add_config(run)
+    run.add_argument("--duration-s", type=_positive, default=None, help="stop by itself after this time")
+
+
+def _add_classify(commands: Any) -> None:
+    classify = commands.add_parser("classify", help="say what recordings hold, by the daemon's own code")
+    classify.add_argument("files", nargs="+", metavar="FILE", help="WAV, FLAC or Ogg")
+    classify.add_argument("--json", action="store_true", help="one JSON object a line: each hop, event and file")
+    classify.add_argument("--bundle", type=Path, default=None,
+                          help="folder of the model (default: the configuration's, else %s)" % SHIPPED_BUNDLE)
+    classify.add_argument("--hop-s", type=_positive, default=None, help="seconds from one window to the next")
+    _add_config(classify)
+
+
+def _add_check(commands: Any) -> None:
+    check = commands.add_parser("check", help="try configuration, model, microphone and broker; say what to mend")
+    _add_config(check)
+    check.add_argument("--json", action="store_true", help="one JSON object for machines")
+
+
+def _add_devices(commands: Any) -> None:
+    devices = commands.add_parser("devices", help="list the microphones that PortAudio sees")
+    devices.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def _add_watch(commands: Any) -> None:
+    watch = commands.add_parser("watch", help="show what a broker's subscribers receive from nodes")
+    _add_config(watch)
+    watch.add_argument("--host", default=None, help="broker (default: the configuration's, else 127.0.0.1)")
+    watch.add_argument("--port", type=int, default=None, help="its port")
+    watch.add_argument("--root", default=None, help="first level of the topics")
+    watch.add_argument("--duration-s", type=_positive, default=None, help="stop by itself after this time")
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, default=None,
+                        help="TOML file (default: %s in $CONFIGURATION_DIRECTORY or /etc/soundclr-edge)"
+                        % _DEFAULT_CONFIG)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError("%s; expected a number above 0" % text)
+    return value
+
+
+def _found_config(given: Optional[Path]) -> Optional[Path]:
+    if given is not None:
+        return given
+    folder = Path(os.environ.get("CONFIGURATION_DIRECTORY", "/etc/soundclr-edge").split(":")[0])
+    return folder / _DEFAULT_CONFIG if (folder / _DEFAULT_CONFIG).exists() else None
+
+
+def _required_config(given: Optional[Path]) -> Config:
+    path = _found_config(given)
+    if path is None:
+        raise ConfigError("no configuration: neither --config nor /etc/soundclr-edge/%s is there; copy "
+                          "systemd/soundclr-edge.example.toml and give it with --config" % _DEFAULT_CONFIG)
+    return load_config(path)
+
+
+def _optional_config(given: Optional[Path]) -> Config:
+    path = _found_config(given)
+    return load_config(path) if path is not None else Config(NodeConfig("node"), (SourceConfig("none", "stdin"),))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from edge.daemon import run_daemon
+
+    return run_daemon(_required_config(arguments.config), duration_s=arguments.duration_s)
+
+
+def _classify(arguments: argparse.Namespace) -> int:
+    from edge.classify import classify_files
+    from edge.scorer import open_scorer
+    from engines.bundle import load_bundle
+
+    config = _optional_config(arguments.config)
+    if arguments.hop_s is not None:
+        config = config._replace(model=config.model._replace(hop_s=arguments.hop_s))
+    bundle = load_bundle(arguments.bundle or Path(config.model.bundle))
+    with open_scorer(bundle, config.model.runtime, config.model.threads, config.model.hop_s) as scorer:
+        failed = classify_files(arguments.files, bundle, scorer, config, as_json=arguments.json, results=sys.stdout,
+                                complaints=sys.stderr)
+    return EXIT_UNUSABLE if failed else EXIT_DONE
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from edge.check import run_checks, write_checks
+
+    results = run_checks(_found_config(arguments.config))
+    write_checks(results, sys.stdout, as_json=arguments.json)
+    return EXIT_DONE if all(result.ok for result in results) else EXIT_FAILED
+
+
+def _devices(arguments: argparse.Namespace) -> int:
+    from edge.check import write_devices
+
+    return EXIT_DONE if write_devices(sys.stdout, sys.stderr, as_json=arguments.json) else EXIT_FAILED
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    from edge.watch import Watcher
+
+    mqtt = _optional_config(arguments.config).mqtt
+    given = {name: getattr(arguments, name) for name in ("host", "port", "root")}
+    mqtt = mqtt._replace(**{name: value for name, value in given.items() if value is not None})
+    watcher = Watcher(mqtt)
+    watcher.run(arguments.duration_s)
+    sys.stdout.write(watcher.summary() + "\n")
+    return EXIT_DONE
+
+
+_COMMANDS = {"run": _run, "classify": _classify, "check": _check, "devices": _devices,
+             "watch": _watch}  # type: Dict[str, Callable[[argparse.Namespace], int]]

@@ -1,0 +1,91 @@
+"""A tiny real bundle for tests: a network of one convolution, so that runtimes and bundles are exercised for real."""
+import json
+from pathlib import Path
+from typing import Any, Callable, Dict
+
+import numpy as np
+
+from engines.bundle import sha256_of_file
+from engines.frontend import FrontendSpec, compute_logmel
+
+SPEC = FrontendSpec(sample_rate_hz=16000, n_fft=512, win_length=512, hop_length=256, n_mels=32, fmin_hz=0.0,
+                    fmax_hz=8000.0, window="hann", mel_scale="slaney", mel_norm="slaney", power=2.0, center=False,
+                    amin=1e-10, reference="max", reference_db=0.0, top_db=80.0, window_frames=61, scale=0.025,
+                    offset=1.0)
+LABELS = ["low", "high"]
+# A network that hears whether energy lies in the lower or the upper bands: its three outputs are means over a part of
+# the picture. Written down as ONNX bytes by `trainer`-free code below, at opset 13.
+
+
+def write_tiny_bundle(folder: Path, change: Callable[[Dict[str, Any]], None] = lambda manifest: None) -> Path:
+    """Write a whole bundle.  `change` edits the manifest before it is written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.onnx").write_bytes(tiny_network())
+    samples = 0.1 * np.sin(2 * np.pi * 440.0 * np.arange(SPEC.window_samples) / SPEC.sample_rate_hz)
+    samples = samples.astype(np.float32)
+    logmel = compute_logmel(samples, SPEC).astype(np.float32)
+    np.savez(str(folder / "selftest.npz"), samples=samples, logmel=logmel, logits=tiny_logits(logmel))
+    (folder / "MODEL_CARD.md").write_text(u"# tiny\n", encoding="utf-8")
+    files = {name: sha256_of_file(folder / name) for name in ("model.onnx", "selftest.npz", "MODEL_CARD.md")}
+    manifest = {
+        "schema": 1, "name": "tiny", "labels": list(LABELS), "frontend": dict(SPEC._asdict()),
+        "score_type": "softmax", "short_clip": "centre_silence", "clip_rule": "mean_logit", "files": files,
+        "decision": {"temperature": 0.25, "thresholds": {"low": 0.6, "high": 0.6},
+                     "foreign": {"method": "reject_logit", "slope": 8.0, "intercept": 2.0, "threshold": 0.5}},
+        "training": {"data": "none", "licence": "CC0", "folds": [], "seeds": [], "metrics": {}, "code_version": "0"},
+    }  # type: Dict[str, Any]
+    change(manifest)
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+def tiny_logits(logmel: np.ndarray) -> np.ndarray:
+    """What the tiny network answers: means of the lower bands, of the upper bands, and a constant."""
+    half = SPEC.n_mels // 2
+    return np.array([logmel[:half].mean(), logmel[half:].mean(), -0.8], np.float32)
+
+
+def tiny_network() -> bytes:
+    """ONNX of `tiny_logits`: Flatten and Gemm, opset 13, IR 7, as protocol-buffer bytes."""
+    half, frames = SPEC.n_mels // 2, SPEC.window_frames
+    weights = np.zeros((SPEC.n_mels * frames, 3), np.float32)
+    weights[:half * frames, 0] = weights[half * frames:, 1] = 1.0 / (half * frames)
+    bias = np.array([0.0, 0.0, -0.8], np.float32)
+    nodes = [_node("Flatten", ["logmel"], ["flat"]), _node("Gemm", ["flat", "weights", "bias"], ["logits"])]
+    graph = b"".join(_field(1, node) for node in nodes) + _field(2, b"tiny")
+    graph += _field(5, _tensor("weights", weights)) + _field(5, _tensor("bias", bias))
+    graph += _field(11, _value("logmel", [1, 1, SPEC.n_mels, frames])) + _field(12, _value("logits", [1, 3]))
+    opset = _field(1, b"") + _number(2, 13)
+    return _number(1, 7) + _field(7, graph) + _field(8, opset)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _number(number: int, value: int) -> bytes:
+    return _varint(number << 3) + _varint(value)
+
+
+def _node(operator: str, inputs: Any, outputs: Any) -> bytes:
+    names = b"".join(_field(1, name.encode()) for name in inputs) + b"".join(_field(2, n.encode()) for n in outputs)
+    return names + _field(3, outputs[0].encode()) + _field(4, operator.encode())
+
+
+def _tensor(name: str, values: np.ndarray) -> bytes:
+    dims = b"".join(_number(1, size) for size in values.shape)
+    return dims + _number(2, 1) + _field(8, name.encode()) + _field(9, values.astype("<f4").tobytes())
+
+
+def _value(name: str, shape: Any) -> bytes:
+    dims = b"".join(_field(1, _number(1, size)) for size in shape)
+    return _field(1, name.encode()) + _field(2, _field(1, _number(1, 1) + _field(2, dims)))
