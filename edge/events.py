@@ -20,6 +20,7 @@ _RECOGNISED_AFTER_S = 1.0
 _LEAST_RISE_DB = 2.0  # a smaller step of the envelope is no edge
 _EARLIEST_RISE_SHARE = 0.6  # of the steepest rise: of several barks the first is the start
 _EDGE_UNCERTAINTY_S = 0.25
+_FRAMES_BEFORE = 4  # a rise is measured against the half second before it
 
 
 class _Window(NamedTuple):
@@ -57,6 +58,7 @@ class EventDetector:
         self._recent = {label: deque(maxlen=self._of) for label in labels}  # type: Dict[str, Deque[_Window]]
         self._open = {}  # type: Dict[str, _Open]
         self._count = 0
+        self._stretch_start_s = math.inf  # start of the first window since the last gap
 
     @property
     def active_labels(self) -> Tuple[str, ...]:
@@ -66,6 +68,7 @@ class EventDetector:
     def push(self, start_s: float, end_s: float, verdict: Verdict) -> List[EventChange]:
         """Take one window's verdict.  Returns what started, went on for long, or ended."""
         changes = []
+        self._stretch_start_s = min(self._stretch_start_s, start_s)
         for label, recent in self._recent.items():
             window = _Window(start_s, end_s, label in verdict.accepted, verdict.scores[label])
             recent.append(window)
@@ -84,6 +87,7 @@ class EventDetector:
             if label in self._open:
                 changes.append(self._end(label, end_reason))
             recent.clear()
+        self._stretch_start_s = math.inf
         return changes
 
     def _confirmed(self, recent: "Deque[_Window]", of: int) -> bool:
@@ -132,27 +136,38 @@ class EventDetector:
     def _find_start(self, first: _Window) -> Tuple[float, float]:
         """Where the sound that the first window holds began, and how uncertain that is.
 
-        The window before did not hold it, so less than about a second of it lay there.
+        The window before did not hold it, so less than about a second of it lay there. Where there was no window
+        before, the sound may be as old as the stretch.
         """
-        frame_s = self._envelope.frame_s
-        latest_s = first.end_s
-        earliest_s = max(first.start_s, first.end_s - self._hop_s - _RECOGNISED_AFTER_S)
-        before = 4
-        begin = self._envelope.first_frame(earliest_s - before * frame_s)
-        levels = np.nan_to_num(self._envelope.levels(begin * frame_s, latest_s), nan=-160.0) \
-            if begin * frame_s < latest_s else np.zeros(0)
-        if begin == 0 and earliest_s <= 0.0:
-            levels = np.concatenate([np.full(before, levels.min() if len(levels) else 0.0), levels])
-            begin -= before
-        rises = [np.mean(levels[i:i + 2]) - np.mean(levels[max(0, i - before):i])
-                 for i in range(before, len(levels) - 1)]
-        if not rises or max(rises) < _LEAST_RISE_DB:
-            half_s = 0.5 * (latest_s - earliest_s)
-            return max(0.0, earliest_s + half_s), half_s
+        is_first_of_stretch = first.start_s <= self._stretch_start_s
+        earliest_s = first.start_s if is_first_of_stretch else \
+            max(first.start_s, first.end_s - self._hop_s - _RECOGNISED_AFTER_S)
+        at_s = self._find_rise(earliest_s, first.end_s, is_first_of_stretch)
+        if at_s is not None:
+            return at_s, _EDGE_UNCERTAINTY_S
+        half_s = 0.5 * (first.end_s - earliest_s)
+        return (earliest_s if is_first_of_stretch else earliest_s + half_s), half_s
+
+    def _find_rise(self, earliest_s: float, latest_s: float, is_first_of_stretch: bool) -> Optional[float]:
+        """Time of the first steep rise of the envelope between two times; None where there is none."""
+        begin = self._envelope.first_frame(earliest_s)
+        levels = np.nan_to_num(self._envelope.levels(earliest_s, latest_s), nan=-160.0)
+        if len(levels) < 2:
+            return None
+        before = np.full(_FRAMES_BEFORE, levels.min())  # nothing is known of what was before the stretch
+        if not is_first_of_stretch:
+            known = np.nan_to_num(self._envelope.levels(earliest_s - _FRAMES_BEFORE * self._envelope.frame_s,
+                                                        earliest_s), nan=-160.0)
+            before[_FRAMES_BEFORE - len(known):] = known[:_FRAMES_BEFORE]
+        levels = np.concatenate([before, levels])
+        rises = [np.mean(levels[i:i + 2]) - np.mean(levels[i - _FRAMES_BEFORE:i])
+                 for i in range(_FRAMES_BEFORE, len(levels) - 1)]
+        if max(rises) < _LEAST_RISE_DB:
+            return None
         at = next(i for i, rise in enumerate(rises) if rise >= _EARLIEST_RISE_SHARE * max(rises))
         while at + 1 < len(rises) and rises[at + 1] > rises[at]:  # up to the top of this edge
             at += 1
-        return max(0.0, (begin + before + at) * frame_s), _EDGE_UNCERTAINTY_S
+        return (begin + at) * self._envelope.frame_s
 
     def _find_end(self, event: _Open) -> float:
         """Where the sound ended.

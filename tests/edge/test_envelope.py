@@ -1,0 +1,63 @@
+"""Levels of 125 ms on a fixed grid, gaps included."""
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.envelope import Envelope
+
+RATE_HZ = 8000
+FRAME = 1000  # 125 ms
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 3500), min_size=1, max_size=10))
+def test_block_sizes_do_not_matter(sizes):
+    samples = np.random.RandomState(0).randn(20 * FRAME).astype(np.float32) * 0.1
+    envelope, at, i = Envelope(RATE_HZ), 0, 0
+    while at < len(samples):
+        envelope.push(samples[at:at + sizes[i % len(sizes)]])
+        at += sizes[i % len(sizes)]
+        i += 1
+    expected = 10 * np.log10(np.square(samples.reshape(20, FRAME)).mean(axis=1))
+    assert np.allclose(envelope.levels(0.0, 2.5), expected, atol=1e-3)
+
+
+def test_level_of_a_full_scale_sine_is_minus_3_dbfs():
+    envelope = Envelope(RATE_HZ)
+    envelope.push(np.sin(2 * np.pi * 400.0 * np.arange(RATE_HZ) / RATE_HZ).astype(np.float32))
+    assert np.allclose(envelope.levels(0.0, 1.0), -3.01, atol=0.01)
+
+
+def test_digital_silence_is_the_floor_and_not_minus_infinity():
+    envelope = Envelope(RATE_HZ)
+    envelope.push(np.zeros(RATE_HZ, np.float32))
+    assert np.all(envelope.levels(0.0, 1.0) == -160.0)
+
+
+def test_what_was_lost_is_nan_and_the_grid_stays():
+    envelope = Envelope(RATE_HZ)
+    envelope.push(np.ones(2 * FRAME + 10, np.float32))
+    envelope.skip(5 * FRAME + 300)
+    envelope.push(np.ones(2 * FRAME, np.float32) * 0.1)
+    levels = envelope.levels(0.0, 10.0)
+    assert np.allclose(levels[:2], 0.0) and np.isnan(levels[2:5]).all()
+    assert len(levels) == 7 and np.allclose(levels[6], -20.0, atol=0.01)
+
+
+def test_background_needs_twenty_seconds_and_ignores_loud_events():
+    envelope = Envelope(RATE_HZ)
+    quiet, loud = np.full(RATE_HZ, 0.001, np.float32), np.full(RATE_HZ, 0.5, np.float32)
+    for _ in range(19):
+        envelope.push(quiet)
+    assert envelope.background_dbfs() is None
+    for _ in range(10):
+        envelope.push(loud)
+    assert abs(envelope.background_dbfs() + 60.0) < 0.1
+
+
+def test_only_the_last_five_minutes_count():
+    envelope = Envelope(RATE_HZ)
+    for _ in range(400):
+        envelope.push(np.full(RATE_HZ, 0.1, np.float32))
+    assert len(envelope.levels(0.0, 1000.0)) == 2400
+    assert abs(envelope.first_frame(0.0) * envelope.frame_s - 100.0) < 0.2
