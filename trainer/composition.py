@@ -5,6 +5,7 @@ When a sound begins and ends is read from the clip's own envelope before anythin
 Pauses shorter than 2 s belong to the event, as the daemon's default `merge_gap_s` has it; longer ones part it.
 SNR is the clip's RMS while it sounds over the bed's RMS.
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -19,8 +20,14 @@ from trainer.errors import TrainerError
 BED_LEVEL_DBFS = -45.0
 MERGE_GAP_S = 2.0
 ACTIVE_DB = 20.0
-LABELS = {"siren": "siren", "car_horn": "car_horn", "dog": "dog_bark", "engine": "engine_idling",
-          "train": None, "church_bells": None}  # UrbanSound8K's name; None: a distractor that must raise nothing
+LABELS = {
+    "siren": "siren",
+    "car_horn": "car_horn",
+    "dog": "dog_bark",
+    "engine": "engine_idling",
+    "train": None,
+    "church_bells": None,
+}  # UrbanSound8K's name; None: a distractor that must raise nothing
 
 _FRAME_S, _STEP_S = 0.125, 0.025
 _LEAD_S, _TAIL_S = 0.05, 0.3  # of the clip's own room before and after the sound
@@ -64,7 +71,8 @@ def compute_envelope_db(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     power = np.concatenate([[0.0], np.cumsum(np.pad(np.square(samples, dtype=np.float64), frame // 2))])
     centres = np.arange(0, len(samples), step)
     ends = np.minimum(centres + frame, len(power) - 1)
-    return 10 * np.log10(np.maximum(power[ends] - power[centres], 0.0) / frame + 1e-12)
+    envelope_db: np.ndarray = 10 * np.log10(np.maximum(power[ends] - power[centres], 0.0) / frame + 1e-12)
+    return envelope_db
 
 
 def find_stretches(samples: np.ndarray, sample_rate_hz: int) -> list[tuple[int, int]]:
@@ -74,8 +82,10 @@ def find_stretches(samples: np.ndarray, sample_rate_hz: int) -> list[tuple[int, 
     active = np.flatnonzero(envelope_db >= envelope_db.max() - ACTIVE_DB)
     breaks = np.flatnonzero(np.diff(active) * _STEP_S > MERGE_GAP_S)
     starts, ends = np.r_[active[:1], active[breaks + 1]], np.r_[active[breaks], active[-1:]]
-    return [(int(max(0, start * step - step // 2)), int(min(len(samples), end * step + step // 2 + 1)))
-            for start, end in zip(starts, ends, strict=True)]
+    return [
+        (int(max(0, start * step - step // 2)), int(min(len(samples), end * step + step // 2 + 1)))
+        for start, end in zip(starts, ends, strict=True)
+    ]
 
 
 def read_sound(path: Path, category: str, sample_rate_hz: int) -> Sound:
@@ -87,7 +97,7 @@ def read_sound(path: Path, category: str, sample_rate_hz: int) -> Sound:
     part = samples[first:last].copy()
     fade = min(int(_FADE_S * sample_rate_hz), len(part))
     part[:fade] *= np.linspace(0.0, 1.0, fade)
-    part[len(part) - fade:] *= np.linspace(1.0, 0.0, fade)
+    part[len(part) - fade :] *= np.linspace(1.0, 0.0, fade)
     return Sound(path.name, category, part, tuple((start - first, end - first) for start, end in stretches))
 
 
@@ -99,23 +109,32 @@ def loop_bed(samples: np.ndarray, length: int, rng: np.random.Generator, sample_
     """
     fade = int(_CROSSFADE_S * sample_rate_hz)
     if len(samples) < 3 * fade:
-        raise TrainerError("a bed of %.1f s; expected at least %.1f s" % (len(samples) / sample_rate_hz,
-                                                                         3 * _CROSSFADE_S))
+        raise TrainerError(
+            "a bed of %.1f s; expected at least %.1f s" % (len(samples) / sample_rate_hz, 3 * _CROSSFADE_S)
+        )
     rising = np.sin(0.5 * np.pi * (np.arange(fade) + 0.5) / fade)
     bed, at = np.zeros(length + len(samples)), 0
     while at < length:
-        piece = samples[int(rng.integers(0, len(samples) - 3 * fade + 1)):].astype(np.float64)
+        piece = samples[int(rng.integers(0, len(samples) - 3 * fade + 1)) :].astype(np.float64)
         if at:
             piece[:fade] *= rising
         piece[-fade:] *= rising[::-1]
-        bed[at:at + len(piece)] += piece
+        bed[at : at + len(piece)] += piece
         at += len(piece) - fade
     bed = bed[:length]
-    return bed / np.sqrt(np.mean(bed ** 2))
+    bed /= np.sqrt(np.mean(bed**2))
+    return bed
 
 
-def compose_scene(sounds: Sequence[Sound], bed: Sound, *, seed: int, snr_db: tuple[float, float], duration_s: float,
-                  sample_rate_hz: int = 44100) -> Scene:
+def compose_scene(
+    sounds: Sequence[Sound],
+    bed: Sound,
+    *,
+    seed: int,
+    snr_db: tuple[float, float],
+    duration_s: float,
+    sample_rate_hz: int = 44100,
+) -> Scene:
     """Lay sounds one after the other over a bed, in random order with random pauses.
 
     Args:
@@ -137,10 +156,18 @@ def compose_scene(sounds: Sequence[Sound], bed: Sound, *, seed: int, snr_db: tup
     for sound, pause in zip(order, pauses, strict=False):
         at += pause
         ratio_db = round(float(rng.uniform(*snr_db)), 1)
-        scene[at:at + len(sound.samples)] += sound.samples * (bed_rms * 10 ** (ratio_db / 20) / _active_rms(sound))
-        events += [SceneEvent(LABELS[sound.category], sound.category, round((at + start) / sample_rate_hz, 3),
-                              round((at + end) / sample_rate_hz, 3), sound.file, ratio_db)
-                   for start, end in sound.stretches]
+        scene[at : at + len(sound.samples)] += sound.samples * (bed_rms * 10 ** (ratio_db / 20) / _active_rms(sound))
+        events += [
+            SceneEvent(
+                LABELS[sound.category],
+                sound.category,
+                round((at + start) / sample_rate_hz, 3),
+                round((at + end) / sample_rate_hz, 3),
+                sound.file,
+                ratio_db,
+            )
+            for start, end in sound.stretches
+        ]
         at += len(sound.samples)
     return Scene(scene.astype(np.float32), events, sample_rate_hz, bed.file)
 
@@ -153,6 +180,9 @@ def _draw_pauses(spare: int, count: int, rng: np.random.Generator, sample_rate_h
     shortest = np.full(count, int(_MIN_PAUSE_S * sample_rate_hz))
     shortest[0] = int(_FIRST_PAUSE_S * sample_rate_hz)
     if spare < shortest.sum():
-        raise TrainerError("the scene is %.1f s too short for its sounds and pauses; give a longer duration_s"
-                           % ((shortest.sum() - spare) / sample_rate_hz))
-    return shortest + (rng.dirichlet(np.full(count, 2.0)) * (spare - shortest.sum())).astype(np.int64)
+        raise TrainerError(
+            "the scene is %.1f s too short for its sounds and pauses; give a longer duration_s"
+            % ((shortest.sum() - spare) / sample_rate_hz)
+        )
+    pauses: np.ndarray = shortest + (rng.dirichlet(np.full(count, 2.0)) * (spare - shortest.sum())).astype(np.int64)
+    return pauses

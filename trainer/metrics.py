@@ -2,6 +2,7 @@
 
 Plain NumPy, no randomness but a seeded bootstrap: the same answers give the same figures.
 """
+
 from __future__ import annotations
 
 import math
@@ -45,8 +46,10 @@ class Logistic(NamedTuple):
 
 def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
     """Share of clips whose answer is right."""
-    _require(len(labels) > 0 and len(predicted) == len(labels),
-             "%d answers for %d clips; expected as many, and at least one" % (len(predicted), len(labels)))
+    _require(
+        len(labels) > 0 and len(predicted) == len(labels),
+        "%d answers for %d clips; expected as many, and at least one" % (len(predicted), len(labels)),
+    )
     return float(np.mean(np.asarray(predicted) == np.asarray(labels)))
 
 
@@ -62,8 +65,9 @@ def class_scores(confusion: np.ndarray) -> list[ClassScore]:
     scores = []
     for i, hits in enumerate(np.diag(confusion)):
         called, support = confusion[:, i].sum(), confusion[i].sum()
-        scores.append(ClassScore(_ratio(hits, called), _ratio(hits, support), _ratio(2 * hits, called + support),
-                                 int(support)))
+        scores.append(
+            ClassScore(_ratio(hits, called), _ratio(hits, support), _ratio(2 * hits, called + support), int(support))
+        )
     return scores
 
 
@@ -76,16 +80,18 @@ def macro_f1(confusion: np.ndarray) -> float:
 
 def wilson_interval(hits: int, trials: int) -> Interval:
     """95 % interval of a proportion, clips taken as independent (Wilson, 1927)."""
-    _require(0 <= hits <= trials and trials > 0, "%d hits of %d clips; expected 0 to all of at least one"
-             % (hits, trials))
-    share, z2 = hits / trials, _Z_95 ** 2
+    _require(
+        0 <= hits <= trials and trials > 0, "%d hits of %d clips; expected 0 to all of at least one" % (hits, trials)
+    )
+    share, z2 = hits / trials, _Z_95**2
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = _Z_95 * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials ** 2)) / (1 + z2 / trials)
+    half = _Z_95 * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2)) / (1 + z2 / trials)
     return Interval(max(0.0, centre - half) if hits else 0.0, min(1.0, centre + half) if hits < trials else 1.0)
 
 
-def bootstrap_interval(statistic: Callable[[np.ndarray], float], source_ids: Sequence[str], *, draws: int = 2000,
-                       seed: int = 0) -> Interval:
+def bootstrap_interval(
+    statistic: Callable[[np.ndarray], float], source_ids: Sequence[str], *, draws: int = 2000, seed: int = 0
+) -> Interval:
     """95 % interval of a statistic, sources taken as independent and their clips as not.
 
     Args:
@@ -97,8 +103,9 @@ def bootstrap_interval(statistic: Callable[[np.ndarray], float], source_ids: Seq
     _require(len(names) > 0, "no clip; expected at least one")
     clips_of = np.split(np.argsort(source_of, kind="stable"), np.cumsum(np.bincount(source_of))[:-1])
     rng = np.random.default_rng(seed)
-    figures = [statistic(np.concatenate([clips_of[i] for i in rng.integers(0, len(names), len(names))]))
-               for _ in range(draws)]
+    figures = [
+        statistic(np.concatenate([clips_of[i] for i in rng.integers(0, len(names), len(names))])) for _ in range(draws)
+    ]
     low, high = np.percentile(figures, [2.5, 97.5])
     return Interval(float(low), float(high))
 
@@ -153,8 +160,10 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         labels: Shape [N], 0 to K - 1.
     """
     logits = np.asarray(logits, np.float64)
-    _require(len(logits) > 0 and bool(np.isfinite(logits).all()), "logits of shape %s; expected at least one row, "
-             "all finite" % (logits.shape,))
+    _require(
+        len(logits) > 0 and bool(np.isfinite(logits).all()),
+        "logits of shape %s; expected at least one row, all finite" % (logits.shape,),
+    )
     true = logits[np.arange(len(logits)), labels].mean()
     low, high = _INVERSE_TEMPERATURES
     for _ in range(100):
@@ -220,7 +229,8 @@ def fit_logistic(score: np.ndarray, is_foreign: np.ndarray) -> Logistic:
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities of logits, along the last axis."""
     exponential = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponential / exponential.sum(axis=-1, keepdims=True)
+    probabilities: np.ndarray = exponential / exponential.sum(axis=-1, keepdims=True)
+    return probabilities
 
 
 def _require(holds: bool, complaint: str) -> None:
@@ -230,8 +240,10 @@ def _require(holds: bool, complaint: str) -> None:
 
 def _two_kinds(is_foreign: np.ndarray) -> np.ndarray:
     is_foreign = np.asarray(is_foreign, bool)
-    _require(0 < is_foreign.sum() < len(is_foreign), "%d foreign clips of %d; expected some of both kinds"
-             % (is_foreign.sum(), len(is_foreign)))
+    _require(
+        0 < is_foreign.sum() < len(is_foreign),
+        "%d foreign clips of %d; expected some of both kinds" % (is_foreign.sum(), len(is_foreign)),
+    )
     return is_foreign
 
 

@@ -7,6 +7,8 @@ is found once. False alarms are counted apart, per hour: events of a label that 
 distractors raise among them. A second event of one sounding, or one whose onset is off, costs F1 but alarms nobody
 wrongly.
 """
+
+# ruff: noqa: T201 - the command line below talks to a person
 from __future__ import annotations
 
 import argparse
@@ -78,12 +80,16 @@ class SceneScores(NamedTuple):
 Hear = Callable[[Path], list[HeardEvent]]
 
 
-def compare_events(heard: Sequence[HeardEvent], truth: Sequence[TrueEvent], *, duration_s: float,
-                   collar_s: float = COLLAR_S) -> Comparison:
+def compare_events(
+    heard: Sequence[HeardEvent], truth: Sequence[TrueEvent], *, duration_s: float, collar_s: float = COLLAR_S
+) -> Comparison:
     """Match a scene's events with its timeline, nearest onsets first."""
-    pairs = sorted((abs(event.start_s - true.start_s), i, j) for i, true in enumerate(truth)
-                   for j, event in enumerate(heard) if event.label == true.label and _overlap(event, true)
-                   and abs(event.start_s - true.start_s) <= collar_s)
+    pairs = sorted(
+        (abs(event.start_s - true.start_s), i, j)
+        for i, true in enumerate(truth)
+        for j, event in enumerate(heard)
+        if event.label == true.label and _overlap(event, true) and abs(event.start_s - true.start_s) <= collar_s
+    )
     found: dict[int, int] = {}
     errors_s = []
     for error_s, i, j in pairs:
@@ -91,16 +97,23 @@ def compare_events(heard: Sequence[HeardEvent], truth: Sequence[TrueEvent], *, d
             found[i] = j
             errors_s.append(error_s)
     superfluous = [j for j in range(len(heard)) if j not in found.values()]
-    alarms = [j for j in superfluous
-              if not any(true.label == heard[j].label and _overlap(heard[j], true) for true in truth)]
-    return Comparison(duration_s, sorted(found.items()), errors_s,
-                      [i for i, true in enumerate(truth) if true.label is not None and i not in found],
-                      superfluous, alarms,
-                      [j for j in alarms if any(true.label is None and _overlap(heard[j], true) for true in truth)])
+    alarms = [
+        j for j in superfluous if not any(true.label == heard[j].label and _overlap(heard[j], true) for true in truth)
+    ]
+    return Comparison(
+        duration_s,
+        sorted(found.items()),
+        errors_s,
+        [i for i, true in enumerate(truth) if true.label is not None and i not in found],
+        superfluous,
+        alarms,
+        [j for j in alarms if any(true.label is None and _overlap(heard[j], true) for true in truth)],
+    )
 
 
 def summarise(comparisons: Sequence[Comparison], distractors: int) -> SceneScores:
     """Add scenes up.  `distractors`: how many sounded in them."""
+
     def count(field: str) -> int:
         return sum(len(getattr(comparison, field)) for comparison in comparisons)
 
@@ -110,10 +123,21 @@ def summarise(comparisons: Sequence[Comparison], distractors: int) -> SceneScore
     matched, missed, superfluous, alarms = map(count, ("matches", "missed", "superfluous", "false_alarms"))
     errors_s = [error_s for comparison in comparisons for error_s in comparison.onset_errors_s]
     return SceneScores(
-        len(comparisons), hours, matched, missed, superfluous, alarms, count("distractor_alarms"), distractors,
-        _share(matched, matched + superfluous), _share(matched, matched + missed),
+        len(comparisons),
+        hours,
+        matched,
+        missed,
+        superfluous,
+        alarms,
+        count("distractor_alarms"),
+        distractors,
+        _share(matched, matched + superfluous),
+        _share(matched, matched + missed),
         _share(2 * matched, 2 * matched + missed + superfluous),
-        float(np.median(errors_s)) if errors_s else None, alarms / hours, poisson_upper_bound(alarms) / hours)
+        float(np.median(errors_s)) if errors_s else None,
+        alarms / hours,
+        poisson_upper_bound(alarms) / hours,
+    )
 
 
 def poisson_upper_bound(count: int, *, confidence: float = 0.95) -> float:
@@ -136,8 +160,10 @@ def read_timeline(path: Path) -> tuple[Path, float, list[TrueEvent]]:
         events = [TrueEvent(row["label"], row["start_s"], row["end_s"], row["snr_db"]) for row in values["events"]]
         return Path(path).parent / values["file"], float(values["duration_s"]), events
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainerError("%s is no timeline (%s: %s); expected what `python -m trainer.scenes` writes"
-                           % (path, type(error).__name__, error)) from error
+        raise TrainerError(
+            "%s is no timeline (%s: %s); expected what `python -m trainer.scenes` writes"
+            % (path, type(error).__name__, error)
+        ) from error
 
 
 def score_scenes(folder: Path, hear: Hear, *, collar_s: float = COLLAR_S) -> dict[str, SceneScores]:
@@ -156,12 +182,15 @@ def score_scenes(folder: Path, hear: Hear, *, collar_s: float = COLLAR_S) -> dic
             groups.setdefault(group, []).append((comparison, distractors))
     if not groups:
         raise TrainerError("%s holds no timeline; expected the folder that `python -m trainer.scenes` wrote" % folder)
-    return {name: summarise([comparison for comparison, _ in rows], sum(count for _, count in rows))
-            for name, rows in sorted(groups.items())}
+    return {
+        name: summarise([comparison for comparison, _ in rows], sum(count for _, count in rows))
+        for name, rows in sorted(groups.items())
+    }
 
 
-def hear_with_edge(path: Path, *, command: Sequence[str] = _EDGE_COMMAND, bundle: Path | None = None
-                   ) -> list[HeardEvent]:
+def hear_with_edge(
+    path: Path, *, command: Sequence[str] = _EDGE_COMMAND, bundle: Path | None = None
+) -> list[HeardEvent]:
     """The events that `soundclr-edge classify --json` prints, in a process of its own: the trainer imports no edge."""
     arguments = [*command, *(["--bundle", str(bundle)] if bundle else []), str(path)]
     try:
@@ -169,20 +198,36 @@ def hear_with_edge(path: Path, *, command: Sequence[str] = _EDGE_COMMAND, bundle
     except (OSError, subprocess.TimeoutExpired) as error:
         raise TrainerError("%s: %s" % (" ".join(arguments), error)) from error
     if done.returncode != 0:
-        raise TrainerError("%s ended with status %d: %s" % (" ".join(arguments), done.returncode,
-                                                            done.stderr.strip()[-500:]))
+        raise TrainerError(
+            "%s ended with status %d: %s" % (" ".join(arguments), done.returncode, done.stderr.strip()[-500:])
+        )
     return _heard_from_lines(done.stdout.splitlines())
 
 
 def format_scores(scores: dict[str, SceneScores]) -> str:
     """A table for people; also valid Markdown."""
-    lines = ["| over the bed | scenes | F1 | precision | recall | median onset error | false alarms an hour (95 % bound)"
-             " | of distractors |", "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| over the bed | scenes | F1 | precision | recall | median onset error | false alarms an hour (95 % bound)"
+        " | of distractors |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for name, score in scores.items():
         onset = "-" if score.onset_error_median_s is None else "%.2f s" % score.onset_error_median_s
-        lines.append("| %s | %d | %.2f | %.2f | %.2f | %s | %.1f (< %.1f) | %d in %d |" % (
-            name, score.scenes, score.f1, score.precision, score.recall, onset, score.false_alarms_per_hour,
-            score.false_alarms_per_hour_bound, score.distractor_alarms, score.distractors))
+        lines.append(
+            "| %s | %d | %.2f | %.2f | %.2f | %s | %.1f (< %.1f) | %d in %d |"
+            % (
+                name,
+                score.scenes,
+                score.f1,
+                score.precision,
+                score.recall,
+                onset,
+                score.false_alarms_per_hour,
+                score.false_alarms_per_hour_bound,
+                score.distractor_alarms,
+                score.distractors,
+            )
+        )
     return "\n".join(lines)
 
 
@@ -203,11 +248,16 @@ def _snr_name(truth: Sequence[TrueEvent]) -> str:
 def _heard_from_lines(lines: Sequence[str]) -> list[HeardEvent]:
     try:
         objects = [json.loads(line) for line in lines if line.strip()]
-        return [HeardEvent(row["label"], float(row["start_s"]), float(row["end_s"]))
-                for row in objects if row["type"] == "event"]
+        return [
+            HeardEvent(row["label"], float(row["start_s"]), float(row["end_s"]))
+            for row in objects
+            if row["type"] == "event"
+        ]
     except (ValueError, KeyError, TypeError) as error:
-        raise TrainerError("`classify --json` printed something unexpected (%s: %s); expected one JSON object a line"
-                           % (type(error).__name__, error)) from error
+        raise TrainerError(
+            "`classify --json` printed something unexpected (%s: %s); expected one JSON object a line"
+            % (type(error).__name__, error)
+        ) from error
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -224,13 +274,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0, or 2 with one line on stderr where something cannot be used."""
     arguments = build_parser().parse_args(argv)
     try:
-        scores = score_scenes(arguments.scenes, lambda path: hear_with_edge(path, bundle=arguments.bundle),
-                              collar_s=arguments.collar)
+        scores = score_scenes(
+            arguments.scenes, lambda path: hear_with_edge(path, bundle=arguments.bundle), collar_s=arguments.collar
+        )
     except TrainerError as error:
         print("error: %s" % error, file=sys.stderr)
         return 2
-    print(json.dumps({name: score._asdict() for name, score in scores.items()}) if arguments.json
-          else format_scores(scores))
+    print(
+        json.dumps({name: score._asdict() for name, score in scores.items()})
+        if arguments.json
+        else format_scores(scores)
+    )
     return 0
 
 

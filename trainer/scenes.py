@@ -5,6 +5,8 @@
 
 `trainer.composition` says what the timeline and the SNR mean.
 """
+
+# ruff: noqa: T201 - the command line below talks to a person
 from __future__ import annotations
 
 import argparse
@@ -36,11 +38,27 @@ SCENE_SNRS_DB = (0.0, 6.0, 12.0)
 
 _BED_FOLD = 5  # the one fold whose rain the network's outlier training leaves out
 _BEDS_REFUSED = {"195710": "its title names dogs and people"}
-_UNCLEAR = {"191015": "traffic as loud as the horn", "175856": "traffic as loud as the horn",
-            "171652": "a chainsaw", "186938": "an engine that is switched off"}  # no truth can be told from them
-_DEMONSTRATION = ("4-67358-A-42", "4-90014-A-42", "4-111671-A-42", "4-175846-A-43", "4-175855-A-43", "4-178402-A-43",
-                  "4-182395-A-0", "4-191687-A-0", "4-192236-A-0", "4-186935-A-44", "4-186936-A-44", "4-165606-A-45",
-                  "4-125825-B-46")
+_UNCLEAR = {
+    "191015": "traffic as loud as the horn",
+    "175856": "traffic as loud as the horn",
+    "171652": "a chainsaw",
+    "186938": "an engine that is switched off",
+}  # no truth can be told from them
+_DEMONSTRATION = (
+    "4-67358-A-42",
+    "4-90014-A-42",
+    "4-111671-A-42",
+    "4-175846-A-43",
+    "4-175855-A-43",
+    "4-178402-A-43",
+    "4-182395-A-0",
+    "4-191687-A-0",
+    "4-192236-A-0",
+    "4-186935-A-44",
+    "4-186936-A-44",
+    "4-165606-A-45",
+    "4-125825-B-46",
+)
 _DEMONSTRATION_BED = "188655"  # "1 Minute Rain (Medium)": steady
 _SCENE_SOUNDS = {"siren": 2, "car_horn": 2, "dog": 2, "engine": 1, "train": 1, "church_bells": 1}
 _ENOUGH_OTHERS = 3  # clips that the demonstration does not use; with fewer of a class, all of it are drawn from
@@ -50,14 +68,23 @@ def write_demonstration(street_dir: Path, esc10_dir: Path, out_dir: Path) -> Sce
     """Compose the recording that ships: `street.ogg`, `timeline.json`, `ATTRIBUTION.tsv` in out_dir."""
     clips = [clip for clip in _read_street(street_dir) if clip.path.stem in _DEMONSTRATION]
     if len(clips) != len(_DEMONSTRATION):
-        raise TrainerError("%s holds %d of the demonstration's %d clips; expected %s"
-                           % (street_dir, len(clips), len(_DEMONSTRATION), ", ".join(_DEMONSTRATION)))
+        raise TrainerError(
+            "%s holds %d of the demonstration's %d clips; expected %s"
+            % (street_dir, len(clips), len(_DEMONSTRATION), ", ".join(_DEMONSTRATION))
+        )
     bed = next((clip for clip in _read_beds(esc10_dir) if clip.source_id == _DEMONSTRATION_BED), None)
     if bed is None:
-        raise TrainerError("%s has no rain of source %s in fold %d; expected ESC-10 whole"
-                           % (esc10_dir, _DEMONSTRATION_BED, _BED_FOLD))
-    scene = compose_scene([_sound_from_clip(clip) for clip in clips], _sound_from_clip(bed), seed=0,
-                          snr_db=(12.0, 18.0), duration_s=120.0, sample_rate_hz=SCENE_RATE_HZ)
+        raise TrainerError(
+            "%s has no rain of source %s in fold %d; expected ESC-10 whole" % (esc10_dir, _DEMONSTRATION_BED, _BED_FOLD)
+        )
+    scene = compose_scene(
+        [_sound_from_clip(clip) for clip in clips],
+        _sound_from_clip(bed),
+        seed=0,
+        snr_db=(12.0, 18.0),
+        duration_s=120.0,
+        sample_rate_hz=SCENE_RATE_HZ,
+    )
     out_dir.mkdir(parents=True, exist_ok=True)
     _write_sound(out_dir / "street.ogg", scene, format="OGG", subtype="VORBIS", compression_level=0.6)
     _write_timeline(out_dir / "timeline.json", "street.ogg", scene)
@@ -79,12 +106,16 @@ def write_scenes(street_dir: Path, esc10_dir: Path, urbansound8k_dir: Path, out_
     paths, scenes = [], []
     for seed in range(1, seeds + 1):
         rng = np.random.default_rng((seed, 1))
-        chosen = [pools[category][i] for category, count in _SCENE_SOUNDS.items()
-                  for i in rng.choice(len(pools[category]), min(count, len(pools[category])), replace=False)]
+        chosen = [
+            pools[category][i]
+            for category, count in _SCENE_SOUNDS.items()
+            for i in rng.choice(len(pools[category]), min(count, len(pools[category])), replace=False)
+        ]
         bed = beds[int(rng.integers(len(beds)))]
         for snr_db in SCENE_SNRS_DB:
-            scene = compose_scene(chosen, bed, seed=seed, snr_db=(snr_db, snr_db), duration_s=100.0,
-                                  sample_rate_hz=SCENE_RATE_HZ)
+            scene = compose_scene(
+                chosen, bed, seed=seed, snr_db=(snr_db, snr_db), duration_s=100.0, sample_rate_hz=SCENE_RATE_HZ
+            )
             path = out_dir / ("scene-%02d-%02ddb.flac" % (seed, snr_db))
             _write_sound(path, scene, format="FLAC", subtype="PCM_16")
             _write_timeline(path.with_suffix(".json"), path.name, scene)
@@ -100,8 +131,10 @@ def write_scenes(street_dir: Path, esc10_dir: Path, urbansound8k_dir: Path, out_
 
 def _read_street(street_dir: Path) -> list[Clip]:
     """Clips of known category whose truth can be told."""
-    clips = [Clip(street_dir / row["file"], row["class"], 0, row["file"].split("-")[1])
-             for row in _read_attribution(street_dir)]
+    clips = [
+        Clip(street_dir / row["file"], row["class"], 0, row["file"].split("-")[1])
+        for row in _read_attribution(street_dir)
+    ]
     return [clip for clip in clips if clip.category in LABELS and clip.source_id not in _UNCLEAR]
 
 
@@ -117,8 +150,11 @@ def _read_clear_dogs(esc10_dir: Path) -> list[Clip]:
 
 
 def _read_beds(esc10_dir: Path) -> list[Clip]:
-    return [clip for clip in read_esc50(esc10_dir).clips
-            if clip.category == "rain" and clip.fold == _BED_FOLD and clip.source_id not in _BEDS_REFUSED]
+    return [
+        clip
+        for clip in read_esc50(esc10_dir).clips
+        if clip.category == "rain" and clip.fold == _BED_FOLD and clip.source_id not in _BEDS_REFUSED
+    ]
 
 
 def _draw_pools(clips: Sequence[Clip], trained_on: set[str]) -> dict[str, list[Sound]]:
@@ -143,8 +179,9 @@ def _read_attribution(folder: Path) -> list[dict[str, str]]:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     except OSError as error:
-        raise TrainerError("%s cannot be read (%s); expected a folder of clips with its ATTRIBUTION.tsv"
-                           % (path, error.strerror)) from error
+        raise TrainerError(
+            "%s cannot be read (%s); expected a folder of clips with its ATTRIBUTION.tsv" % (path, error.strerror)
+        ) from error
     if not rows or not {"file", "class", "licence", "source"} <= set(rows[0]):
         raise TrainerError("%s: expected a table with the columns file, class, licence, source" % path)
     return rows
@@ -153,21 +190,36 @@ def _read_attribution(folder: Path) -> list[dict[str, str]]:
 def _write_sound(path: Path, scene: Scene, **encoding: str | float) -> None:
     with soundfile.SoundFile(str(path), "w", scene.sample_rate_hz, 1, **encoding) as file:
         for start in range(0, len(scene.samples), scene.sample_rate_hz):  # libsndfile's Vorbis fails on long writes
-            file.write(scene.samples[start:start + scene.sample_rate_hz])
+            file.write(scene.samples[start : start + scene.sample_rate_hz])
 
 
 def _write_timeline(path: Path, sound_name: str, scene: Scene) -> None:
-    timeline = {"schema": 1, "file": sound_name, "duration_s": len(scene.samples) / scene.sample_rate_hz,
-                "bed": scene.bed_file, "bed_dbfs": BED_LEVEL_DBFS,
-                "events": [event._asdict() for event in scene.events]}
+    timeline = {
+        "schema": 1,
+        "file": sound_name,
+        "duration_s": len(scene.samples) / scene.sample_rate_hz,
+        "bed": scene.bed_file,
+        "bed_dbfs": BED_LEVEL_DBFS,
+        "events": [event._asdict() for event in scene.events],
+    }
     path.write_text(json.dumps(timeline, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_attribution(path: Path, folders: Sequence[Path], scenes: Sequence[Scene]) -> None:
     used = {event.file for scene in scenes for event in scene.events} | {scene.bed_file for scene in scenes}
     rows = {row["file"]: row for folder in reversed(folders) for row in _read_attribution(folder)}
-    lines = ["\t".join((name, rows[name]["class"], rows[name]["licence"], rows[name]["source"].strip(),
-                        "cut, scaled, resampled and mixed")) for name in sorted(used)]
+    lines = [
+        "\t".join(
+            (
+                name,
+                rows[name]["class"],
+                rows[name]["licence"],
+                rows[name]["source"].strip(),
+                "cut, scaled, resampled and mixed",
+            )
+        )
+        for name in sorted(used)
+    ]
     path.write_text("\n".join(["file\tclass\tlicence\tsource\tchanges", *lines, ""]), encoding="utf-8")
 
 
@@ -175,15 +227,21 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m trainer.scenes", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, about in (("demonstration", "the recording that ships with the project"),
-                        ("scenes", "scenes to measure the daemon's events with")):
+    for name, about in (
+        ("demonstration", "the recording that ships with the project"),
+        ("scenes", "scenes to measure the daemon's events with"),
+    ):
         command = commands.add_parser(name, help=about)
         command.add_argument("--street", type=Path, required=True, help="clips with ATTRIBUTION.tsv")
         command.add_argument("--esc10", type=Path, required=True, help="ESC-10 with ATTRIBUTION.tsv")
         command.add_argument("--out", type=Path, required=True, help="folder to write to")
         if name == "scenes":
-            command.add_argument("--urbansound8k", type=Path, required=True,
-                                 help="what the model was trained on: its sources are left out")
+            command.add_argument(
+                "--urbansound8k",
+                type=Path,
+                required=True,
+                help="what the model was trained on: its sources are left out",
+            )
             command.add_argument("--seeds", type=int, default=20, help="how many scenes (default %(default)s)")
     return parser
 
@@ -194,11 +252,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "demonstration":
             scene = write_demonstration(arguments.street, arguments.esc10, arguments.out)
-            print("%s: %d events in %.0f s" % (arguments.out / "street.ogg", len(scene.events),
-                                               len(scene.samples) / scene.sample_rate_hz))
+            print(
+                "%s: %d events in %.0f s"
+                % (arguments.out / "street.ogg", len(scene.events), len(scene.samples) / scene.sample_rate_hz)
+            )
         else:
-            paths = write_scenes(arguments.street, arguments.esc10, arguments.urbansound8k, arguments.out,
-                                 seeds=arguments.seeds)
+            paths = write_scenes(
+                arguments.street, arguments.esc10, arguments.urbansound8k, arguments.out, seeds=arguments.seeds
+            )
             print("%d scenes in %s" % (len(paths), arguments.out))
     except (TrainerError, OSError) as error:
         print("error: %s" % error, file=sys.stderr)
