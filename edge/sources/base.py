@@ -13,7 +13,7 @@ MAX_SAMPLE_RATE_HZ = 192000
 _AnySource = TypeVar("_AnySource", bound="Source")
 
 
-class EndOfSource(Exception):
+class EndOfSource(Exception):  # noqa: N818 - an end, not an error
     """A finite source has given all it had. A clean end, not an error."""
 
 

@@ -15,7 +15,7 @@ import time
 from typing import Any, List, NoReturn, Optional, Tuple
 
 from edge.sources import framing
-from edge.sources.devices import INSTALL_HINT, DeviceAmbiguous, DeviceInfo, DeviceMissing, choose_device
+from edge.sources.devices import INSTALL_HINT, DeviceAmbiguousError, DeviceInfo, DeviceMissingError, choose_device
 
 _BLOCK_S = 0.1
 _QUEUE_S = 4.0  # of sound held for a parent that is late; after that it is dropped and counted
@@ -84,7 +84,7 @@ def main(argv: Optional[List[str]] = None) -> NoReturn:
             status = _capture(arguments, out)
     except BrokenPipeError:
         status = 0  # the parent has gone
-    except Exception as error:  # the stage's boundary: whatever it is, the parent learns of it and starts anew
+    except Exception as error:  # noqa: BLE001 - the process's boundary: the parent learns of it and starts anew
         sys.stderr.write("capture: %s: %s\n" % (type(error).__name__, error))
         status = 70
     sys.stderr.flush()
@@ -94,7 +94,7 @@ def main(argv: Optional[List[str]] = None) -> NoReturn:
 def _listing() -> Any:
     try:
         return {"devices": [device._asdict() for device in _devices_of(_open_portaudio())]}
-    except _NoPortAudio as error:
+    except _NoPortAudioError as error:
         return {"message": str(error)}
 
 
@@ -103,13 +103,13 @@ def _capture(arguments: argparse.Namespace, out: int) -> int:
         audio = _open_portaudio()
         device = choose_device(_devices_of(audio), arguments.device)
         stream, hello, captured = _open_stream(audio, device, arguments)
-    except _NoPortAudio as error:
+    except _NoPortAudioError as error:
         return _fail(out, framing.REASON_NO_PORTAUDIO, str(error))
-    except DeviceMissing as error:
+    except DeviceMissingError as error:
         return _fail(out, framing.REASON_MISSING, str(error))
-    except DeviceAmbiguous as error:
+    except DeviceAmbiguousError as error:
         return _fail(out, framing.REASON_AMBIGUOUS, str(error))
-    except _Refused as error:
+    except _RefusedError as error:
         return _fail(out, framing.REASON_REFUSED, str(error))
     _write(out, framing.bytes_from_record(hello))
     while True:
@@ -120,11 +120,11 @@ def _capture(arguments: argparse.Namespace, out: int) -> int:
             return _fail(out, framing.REASON_ENDED, "the microphone %r stopped by itself" % device.name)
 
 
-class _NoPortAudio(Exception):
+class _NoPortAudioError(Exception):
     pass
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     pass
 
 
@@ -132,11 +132,11 @@ def _open_portaudio() -> Any:
     try:
         import pyaudio
     except ImportError as error:
-        raise _NoPortAudio("PyAudio is not there (%s); %s" % (error, INSTALL_HINT)) from None
+        raise _NoPortAudioError("PyAudio is not there (%s); %s" % (error, INSTALL_HINT)) from None
     try:
         return pyaudio.PyAudio()
     except OSError as error:
-        raise _NoPortAudio("PortAudio does not start (%s); see what arecord -l says" % error) from None
+        raise _NoPortAudioError("PortAudio does not start (%s); see what arecord -l says" % error) from None
 
 
 def _devices_of(audio: Any) -> List[DeviceInfo]:
@@ -179,12 +179,12 @@ def _open_stream(audio: Any, device: DeviceInfo,
                     continue
                 return stream, framing.json_record(framing.HELLO, device=device.name, sample_rate_hz=rate_hz,
                                                    channels=channels, sample_format=sample_format), captured
-    raise _Refused("the microphone %r refuses %s; it has %d Hz, %d channel(s); does another program use it?"
+    raise _RefusedError("the microphone %r refuses %s; it has %d Hz, %d channel(s); does another program use it?"
                    % (device.name, refusal, device.sample_rate_hz, device.channels))
 
 
 def _callback_into(captured: CaptureQueue, go_on: int) -> Any:
-    def callback(data: bytes, frames: int, times: Any, status: int) -> Tuple[None, int]:
+    def callback(data: bytes, _frames: int, _times: Any, status: int) -> Tuple[None, int]:
         captured.put(data, status)
         return None, go_on
 

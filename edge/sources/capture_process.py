@@ -21,7 +21,7 @@ _STDERR_LINE_CHARACTERS = 200
 _REMEMBERED_LINES = 3
 
 
-class ChildEnded(Exception):
+class ChildEndedError(Exception):
     """The child has closed its output: it is dead or dying."""
 
 
@@ -36,7 +36,8 @@ class CaptureProcess:
         """
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                        env=child_environment(), cwd="/", bufsize=0)
-        assert self._child.stdout is not None and self._child.stderr is not None
+        assert self._child.stdout is not None
+        assert self._child.stderr is not None
         self._out = self._child.stdout.fileno()
         self._buffer = bytearray()
         self._poll = select.poll()
@@ -49,7 +50,7 @@ class CaptureProcess:
         """The next record, None where none came in time.
 
         Raises:
-            ChildEnded: there will be no more.
+            ChildEndedError: there will be no more.
             FramingError: what came is not a record.
         """
         deadline_s = time.monotonic() + timeout_s
@@ -62,7 +63,7 @@ class CaptureProcess:
                 return None
             data = os.read(self._out, _CHUNK_BYTES)
             if not data:
-                raise ChildEnded("the capture process ended")
+                raise ChildEndedError("the capture process ended")
             self._buffer += data
 
     def last_words(self) -> str:

@@ -17,7 +17,7 @@ _LIST_TIMEOUT_S = 20.0  # PortAudio tries every ALSA device; a Jetson takes seco
 class DeviceInfo(NamedTuple):
     """One device that can record."""
 
-    index: int  # PortAudio's; changes when a device comes or goes
+    index: int  # type: ignore[assignment]  # PortAudio's; changes with every device that comes; hides tuple.index
     name: str
     channels: int
     sample_rate_hz: int  # its own rate
@@ -25,11 +25,11 @@ class DeviceInfo(NamedTuple):
     is_default: bool
 
 
-class DeviceMissing(SourceError):
+class DeviceMissingError(SourceError):
     """No device has that name now. It may be plugged in later."""
 
 
-class DeviceAmbiguous(SourceError):
+class DeviceAmbiguousError(SourceError):
     """Several devices have that in their names. Waiting does not help."""
 
 
@@ -58,8 +58,8 @@ def choose_device(devices: Sequence[DeviceInfo], name: str) -> DeviceInfo:
     """The one device whose name is, or else contains, `name`, upper and lower case alike; the default for "".
 
     Raises:
-        DeviceMissing: none does; lists what there is.
-        DeviceAmbiguous: several contain it and none is called exactly that.
+        DeviceMissingError: none does; lists what there is.
+        DeviceAmbiguousError: several contain it and none is called exactly that.
     """
     wanted = name.strip().lower()
     if not wanted:
@@ -68,10 +68,10 @@ def choose_device(devices: Sequence[DeviceInfo], name: str) -> DeviceInfo:
         found = [device for device in devices if device.name.strip().lower() == wanted][:1]
         found = found or [device for device in devices if wanted in device.name.lower()]
     if not found:
-        raise DeviceMissing("%s; there is: %s" % (
+        raise DeviceMissingError("%s; there is: %s" % (
             "no microphone is called %r" % name if wanted else "there is no default microphone", _names_of(devices)))
     if len(found) > 1:
-        raise DeviceAmbiguous("%r is in the names of %d microphones: %s; write one whole name"
+        raise DeviceAmbiguousError("%r is in the names of %d microphones: %s; write one whole name"
                               % (name, len(found), _names_of(found)))
     return found[0]
 

@@ -11,7 +11,7 @@ from edge.errors import SourceError
 from edge.records import AudioBlock
 from edge.sources import framing
 from edge.sources.base import BLOCK_S, EndOfSource, Source, check_channel, check_sample_rate
-from edge.sources.capture_process import CaptureProcess, ChildEnded
+from edge.sources.capture_process import CaptureProcess, ChildEndedError
 from edge.sources.devices import CAPTURE_COMMAND
 from edge.sources.framing import FramingError, Record, StreamFormat, stream_format_from_hello
 from edge.sources.pcm import frames_from_pcm, mono_from_frames
@@ -118,15 +118,15 @@ class MicrophoneSource(Source):
         Raises:
             SourceError: there is no sound within timeout_s; says why, and what devices there are.
         """
-        deadline_s = time.monotonic() + timeout_s
         with self:
+            deadline_s = time.monotonic() + timeout_s
             while time.monotonic() < deadline_s:
                 if self._process is None:
                     raise SourceError("source %s: %s" % (self.name, self._trouble))
                 if self.read(0.1) is not None:
                     return self.describe()
-        raise SourceError("source %s: %s opened, but gave no sound within %.0f s; unplug it and plug it in again"
-                          % (self.name, self.describe(), timeout_s))
+            raise SourceError("source %s: the %s opened, but gave no sound within %.1f s; plug it in anew"
+                              % (self.name, self.describe(), timeout_s))
 
     def describe(self) -> str:
         """The device and its format."""
@@ -154,7 +154,7 @@ class MicrophoneSource(Source):
             if record is not None:
                 self._last_record_s = time.monotonic()
                 return self._take(record)
-        except ChildEnded:
+        except ChildEndedError:
             self._fail("restart", "the capture process died; it last said: %s" % (process.last_words() or "nothing"))
         except FramingError as error:
             self._fail("restart", "the capture process talks nonsense: %s" % error)

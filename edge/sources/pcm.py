@@ -9,6 +9,7 @@ from edge.errors import SourceError
 _LOGGER = logging.getLogger(__name__)
 
 BYTES_PER_SAMPLE = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
+_LOSSY_OVERSHOOT = 2.0  # decoders of loud Ogg or MP3 exceed full scale; only more than that is a mistake of the writer
 STREAM_FORMATS = ("s16le", "s24le", "s32le", "f32le")  # what a raw stream may be; the others only occur in files
 
 
@@ -43,7 +44,7 @@ class FullScaleGuard:
         self._warned = False
 
     def check(self, frames: np.ndarray, first_frame: int, sample_rate_hz: int) -> np.ndarray:
-        """The frames themselves, clipped to [-1, 1] with one warning where they go beyond.
+        """The frames themselves, clipped to [-1, 1], with one warning where they go far beyond.
 
         Args:
             frames: Shape [T, C], float32.
@@ -63,7 +64,7 @@ class FullScaleGuard:
                                  channel, frames[frame, channel]))
         if low >= -1.0 and high <= 1.0:
             return frames
-        if not self._warned:
+        if not self._warned and max(-low, high) > _LOSSY_OVERSHOOT:
             self._warned = True
             _LOGGER.warning("%s: samples reach %.4g, beyond full scale 1.0; they are clipped",
                             self._what, max(-low, high))

@@ -141,21 +141,29 @@ class _SoundFileRecording(Recording):
         self.sample_rate_hz = self._file.samplerate
         self.channels = self._file.channels
         self.frames = self._file.frames
+        self._frames_read = 0
 
     def read(self, frames: int) -> np.ndarray:
         try:
-            return self._file.read(frames, dtype="float32", always_2d=True)
-        except RuntimeError as error:
-            raise SourceError("%s: cannot be decoded after %.3f s (%s); copy or export it anew"
-                              % (self._path, self._file.tell() / float(self.sample_rate_hz), _reason(error))) from None
+            found = self._file.read(frames, dtype="float32", always_2d=True)
+        except RuntimeError as error:  # a FLAC that was cut short ends so
+            if not self._frames_read:
+                raise SourceError("%s: cannot be decoded (%s); copy or export it anew"
+                                  % (self._path, _reason(error))) from None
+            return np.zeros((0, self.channels), np.float32)
+        self._frames_read += len(found)
+        return found
 
     def rewind(self) -> None:
-        self._file.seek(0)
+        try:
+            self._file.seek(0)
+        except RuntimeError as error:
+            raise SourceError("%s: cannot be rewound (%s); convert it to WAV" % (self._path, _reason(error))) from None
 
     def shortfall(self, frames_read: int) -> str:
         missing = self.frames - frames_read
         if missing > 0:
-            return "%d of %d samples (%.3f s) that its header promises are missing" % (
+            return "%d of %d samples (%.3f s) that its header promises are missing or damaged" % (
                 missing, self.frames, missing / float(self.sample_rate_hz))
         return "its last page is missing, and nobody knows how much with it" if self._lacks_last_page() else ""
 

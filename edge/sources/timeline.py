@@ -46,7 +46,7 @@ class CaptureTimeline:
         """
         captured_s = record.captured_ns * 1e-9
         if self.heard and sample_rate_hz != self._rate_hz:
-            self._next_sample = int(round(self._next_sample * sample_rate_hz / float(self._rate_hz)))
+            self._next_sample = round(self._next_sample * sample_rate_hz / float(self._rate_hz))
         gap = self._gap_before(record, captured_s, sample_rate_hz) if self.heard else None
         if record.overflow:
             self._counters["overflows"] += 1
@@ -63,7 +63,7 @@ class CaptureTimeline:
         return Placement(first_sample, gap)
 
     def _gap_before(self, record: Record, captured_s: float, sample_rate_hz: int) -> Optional[Gap]:
-        by_clock = max(0, int(round((captured_s - self._end_s) * sample_rate_hz)))
+        by_clock = max(0, round((captured_s - self._end_s) * sample_rate_hz))
         if self._interruption is not None:
             return Gap(self._interruption, by_clock)
         dropped = max(0, record.first_frame - self._next_frame)
@@ -73,7 +73,7 @@ class CaptureTimeline:
             return Gap("overflow", dropped)
         lag_s = captured_s - self._next_sample / float(sample_rate_hz)
         unreported_s = self._drift.loss_s(captured_s, lag_s)
-        return Gap("overflow", int(round(unreported_s * sample_rate_hz))) if unreported_s else None
+        return Gap("overflow", round(unreported_s * sample_rate_hz)) if unreported_s else None
 
 
 class FrozenWatch:

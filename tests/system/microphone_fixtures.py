@@ -3,7 +3,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator  # noqa: UP035 - Python 3.6 imports this too, through conftest
 
 import numpy as np
 import pytest
@@ -66,9 +66,9 @@ def virtual_microphone(vmic_plugin: Path, tmp_path: Path,
         pytest.skip("needs portaudio19-dev")
     microphone = VirtualMicrophone(tmp_path)
     (tmp_path / ".asoundrc").write_text(
-        'pcm_type.vmic {{ lib "{plugin}" }}\n'
-        'pcm.{name} {{ type vmic  file "{home}/audio.raw"  ctl_file "{home}/control"  rate {rate} }}\n'.format(
-            plugin=vmic_plugin, name=microphone.name, home=tmp_path, rate=microphone.sample_rate_hz))
+        f'pcm_type.vmic {{ lib "{vmic_plugin}" }}\n'
+        f'pcm.{microphone.name} {{ type vmic  file "{tmp_path}/audio.raw"  ctl_file "{tmp_path}/control"'
+        f'  rate {microphone.sample_rate_hz} }}\n')
     monkeypatch.setenv("HOME", str(tmp_path))
     yield microphone
     microphone.run()

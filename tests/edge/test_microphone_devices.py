@@ -1,0 +1,56 @@
+"""Choosing a microphone by its name, and a listing child that misbehaves."""
+import sys
+
+import pytest
+
+from edge.errors import SourceError
+from edge.sources.devices import DeviceAmbiguousError, DeviceInfo, DeviceMissingError, choose_device, list_devices
+
+DEVICES = [DeviceInfo(0, "HDA Intel PCH: ALC (hw:0,0)", 2, 48000, "ALSA", False),
+           DeviceInfo(1, "USB Microphone: Audio (hw:1,0)", 1, 44100, "ALSA", False),
+           DeviceInfo(2, "USB Microphone: Audio (hw:2,0)", 1, 44100, "ALSA", False),
+           DeviceInfo(3, "pulse", 32, 44100, "ALSA", False), DeviceInfo(4, "pulse mirror", 2, 44100, "ALSA", True)]
+
+
+@pytest.mark.parametrize(("name", "index"), [
+    ("hda", 0), ("HW:2,0", 2), ("pulse", 3), (" Pulse ", 3), ("mirror", 4), ("", 4),
+])
+def test_a_part_of_the_name_is_enough(name, index):
+    assert choose_device(DEVICES, name).index == index
+
+
+def test_several_that_fit_are_listed():
+    with pytest.raises(DeviceAmbiguousError, match=r"'usb'.*2 microphones.*hw:1,0.*hw:2,0"):
+        choose_device(DEVICES, "usb")
+
+
+def test_none_that_fits_lists_what_there_is():
+    with pytest.raises(DeviceMissingError, match=r"'Blue Yeti'.*HDA Intel.*pulse mirror"):
+        choose_device(DEVICES, "Blue Yeti")
+
+
+def test_no_default_is_said():
+    with pytest.raises(DeviceMissingError, match="no default microphone; there is: 'HDA"):
+        choose_device(DEVICES[:1], "")
+
+
+def test_no_device_at_all_is_said():
+    with pytest.raises(DeviceMissingError, match="no device that records"):
+        choose_device([], "usb")
+
+
+@pytest.mark.parametrize(("program", "word"), [
+    ("import os; os.abort()", "crashed"),
+    ("print('ALSA lib', end='')", "crashed"),
+    ("print('{\"message\": \"PyAudio is not there; install it\"}')", "install it"),
+])
+def test_a_listing_that_fails_is_one_line(program, word):
+    with pytest.raises(SourceError, match=word) as caught:
+        list_devices([sys.executable, "-c", program])
+    assert "\n" not in str(caught.value)
+
+
+def test_without_pyaudio_the_child_says_what_to_install():
+    program = "import sys; sys.modules['pyaudio'] = None\nfrom edge.sources import capture; capture.main(['--list'])"
+    with pytest.raises(SourceError, match=r"sudo apt-get install portaudio19-dev.*pip install pyaudio"):
+        list_devices([sys.executable, "-c", program])
