@@ -10,14 +10,16 @@ DURATION_S ?=
 
 RUN := .venv/bin/python
 TEST := .venv-test/bin/python
-ifneq ($(filter test test-3.6,$(MAKECMDGOALS)),)  # looking takes a moment
+ifneq ($(filter test test-3.6 check-3.6,$(MAKECMDGOALS)),)  # looking takes a moment
 PYTHON36 := $(shell .ci/find-python 3.6)
 endif
 NANO := .venv-3.6/bin/python
+ENOUGH_PYTHON = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("This needs Python 3.10 or later, \
+	and $(PYTHON) is %d.%d. Name another: make $(MAKECMDGOALS) PYTHON=python3.12" % sys.version_info[:2])'
 NODE_TESTS := tests/edge tests/engines tests/test_imports_alone.py
 NODE_SOURCES := edge engines tests/edge tests/engines tests/test_imports_alone.py
 
-.PHONY: help run test check format test-current test-3.6 test-system bench wheel clean
+.PHONY: help run test check check-3.6 format test-current test-3.6 test-system bench wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z0-9.-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /\1\t/' | expand -t 16
@@ -26,7 +28,7 @@ run: .venv/.ready ## the node with a broker of its own and a live view; DURATION
 	@.ci/install-microphone .venv
 	@exec $(RUN) -m edge.demo $(if $(DURATION_S),--duration-s $(DURATION_S))
 
-test: check test-current test-3.6 ## style, types and all tests that need no root; edge and engines on Python 3.6 too
+test: check check-3.6 test-current test-3.6 ## style, types and all tests that need no root; edge and engines on Python 3.6 too
 
 check: .venv-test/.ready ## style and types only
 	@echo "==> ruff, vermin, mypy"
@@ -44,17 +46,21 @@ test-current: .venv-test/.ready
 	@$(TEST) -m pytest -m "not system"
 
 ifeq ($(PYTHON36),)
+check-3.6:
 test-3.6:
 	@echo "######################################################################################"
 	@echo "NOT RUN on Python 3.6: none found (python3.6 on PATH, or pyenv install 3.6.15)."
 	@echo "What a Jetson Nano runs, edge and engines, is therefore checked by vermin alone here."
 	@echo "######################################################################################"
 else
+check-3.6: .venv-3.6/.ready
+	@echo "==> mypy as Python 3.6 reads it"
+	@$(NANO) -m mypy --config-file .ci/mypy-3.6.ini -p edge -p engines
+
 test-3.6: .venv-3.6/.ready wheel
 	@$(NANO) -m pip -qq --disable-pip-version-check install --no-deps --force-reinstall dist/*.whl
 	@cd / && $(abspath $(NANO)) -m pip --disable-pip-version-check check
 	@cd / && $(abspath .venv-3.6/bin/soundclr-edge) --help >/dev/null
-	@$(NANO) -m mypy --config-file .ci/mypy-3.6.ini -p edge -p engines
 	@$(NANO) -m pytest -m "not system" $(NODE_TESTS)
 endif
 
@@ -81,10 +87,12 @@ clean: ## everything that the targets made
 	@.ci/set-up $(PYTHON) .venv "empty environment"
 
 .venv/.ready: pyproject.toml
+	$(ENOUGH_PYTHON)
 	@.ci/set-up $(PYTHON) .venv "the node and its demonstration (about 80 MB)" -e '.[demo]'
 	@touch $@
 
 .venv-test/.ready: pyproject.toml trainer/pyproject.toml
+	$(ENOUGH_PYTHON)
 	@.ci/set-up $(PYTHON) .venv-test "everything for the tests (PyTorch with its CUDA libraries, about 3 GB)" \
 		-e '.[demo,dev,trainer]' -e ./trainer
 	@touch $@
