@@ -40,7 +40,7 @@ class Pipeline:
     def __init__(self, bundle: Bundle, scorer: Scorer, sample_rate_hz: int, gate: GateConfig, events: EventsConfig,
                  hop_s: float, id_prefix: str) -> None:
         self._bundle, self._scorer, self._gate, self._off_ratio = bundle, scorer, gate, events.off_ratio
-        self._source_rate_hz = sample_rate_hz
+        self.sample_rate_hz = sample_rate_hz
         self._resampler = StreamResampler(sample_rate_hz, bundle.frontend.sample_rate_hz)
         self._envelope = Envelope(sample_rate_hz)
         self._detector = EventDetector(bundle.labels, events, self._envelope, hop_s, id_prefix)
@@ -57,15 +57,15 @@ class Pipeline:
 
     def push(self, block: AudioBlock) -> Heard:
         """Take one block.  A block of another rate than the pipeline's is the caller's mistake: ValueError."""
-        if block.sample_rate_hz != self._source_rate_hz:
-            raise ValueError("a block of %d Hz in a pipeline of %d Hz" % (block.sample_rate_hz, self._source_rate_hz))
+        if block.sample_rate_hz != self.sample_rate_hz:
+            raise ValueError("a block of %d Hz in a pipeline of %d Hz" % (block.sample_rate_hz, self.sample_rate_hz))
         heard = Heard([], [])
         if block.gap is not None:
             heard = self._break("gap")
             self._envelope.skip(block.first_sample)
-            self._base_s = block.first_sample / float(self._source_rate_hz)
+            self._base_s = block.first_sample / float(self.sample_rate_hz)
         self._envelope.push(block.samples)
-        self._heard_s = (block.first_sample + len(block.samples)) / float(self._source_rate_hz)
+        self._heard_s = (block.first_sample + len(block.samples)) / float(self.sample_rate_hz)
         return self._judge(self._scorer.push(self._resampler.push(block.samples)), heard)
 
     def finish(self, end_reason: str) -> Heard:

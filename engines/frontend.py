@@ -79,6 +79,7 @@ def frontend_spec_from_mapping(values: Dict[str, Any]) -> FrontendSpec:
 
 def _value_of_type(name: str, value: Any, kind: Any) -> Any:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = number and abs(value) < 1e300  # JSON as Python reads it has NaN, Infinity and integers without end
     if kind is float and number:
         return float(value)
     if kind is int and number and int(value) == value:

@@ -72,15 +72,20 @@ def read_dataset(root: Path) -> Dataset:
 
 
 def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise TrainerError("%s cannot be read as a table: %s; expected the official one, comma-separated, in UTF-8"
+                           % (path, error)) from error
     missing = [name for name in columns if rows and name not in rows[0]]
     if not rows or missing:
         raise TrainerError("%s: %s; expected the official table with the columns %s"
                            % (path, "no rows" if not rows else "no column " + ", ".join(missing), ", ".join(columns)))
     for number, row in enumerate(rows, start=2):
-        if not row["fold"].isdigit():
-            raise TrainerError("%s, line %d: fold %r; expected a whole number" % (path, number, row["fold"]))
+        if any(not row[name] for name in columns) or not row["fold"].isdigit():
+            raise TrainerError("%s, line %d: %s; expected a value for each, fold a whole number"
+                               % (path, number, {name: row[name] for name in columns}))
     return rows
 
 

@@ -1,0 +1,136 @@
+"""The daemon: sources, publisher and health under one roof, until stopped."""
+import logging
+import platform
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from edge import __version__
+from edge.clock import SourceClock, new_boot_id
+from edge.config import Config
+from edge.health import ProcessUsage
+from edge.listener import Listener
+from edge.messages import MessageFactory
+from edge.publish import Publisher
+from edge.records import Message
+from edge.store import MemoryStore
+from engines.bundle import Bundle, load_bundle
+
+_LOGGER = logging.getLogger(__name__)
+_JOIN_TIMEOUT_S = 5.0
+_FLUSH_TIMEOUT_S = 4.0
+_POLL_S = 0.2
+
+
+class Daemon:
+    """One node.
+
+    Args:
+        stop: set it to end `run`.
+    """
+
+    def __init__(self, config: Config, bundle: Bundle, stop: threading.Event) -> None:
+        self._config, self._bundle, self._stop = config, bundle, stop
+        boot_id = new_boot_id()
+        self._factory = MessageFactory(config.mqtt.root, config.node.name, bundle.id, boot_id, bundle.labels)
+        self._clock = SourceClock()
+        self._started = self._clock.utc_now()
+        self._started_s = time.monotonic()
+        self._usage = ProcessUsage()
+        self._store = MemoryStore()
+        self._publisher = Publisher(config.mqtt, config.node.name, self._store, self._messages_on_connect)
+        self._listeners = [Listener(config, source, bundle, self._factory, boot_id, self._publisher.publish, stop)
+                           for source in config.source]
+
+    def run(self, duration_s: Optional[float] = None) -> None:
+        """Hear and publish until stopped, until `duration_s` is over, or until every source has ended.
+
+        Raises:
+            EdgeError, EngineError: a source, the bundle or the runtime cannot be used.
+            Exception: whatever a source's thread died of.
+        """
+        try:
+            for listener in self._listeners:
+                listener.start()
+            self._wait_until_ready()
+            if not self._stop.is_set():
+                self._publisher.open()
+            self._watch_over(duration_s)
+        finally:
+            self._close()
+        for listener in self._listeners:
+            if listener.failure is not None:
+                raise listener.failure
+
+    def _wait_until_ready(self) -> None:
+        while not self._stop.is_set() and not all(listener.ready.is_set() for listener in self._listeners):
+            self._stop.wait(0.01)
+
+    def _watch_over(self, duration_s: Optional[float]) -> None:
+        next_health_s = self._started_s
+        while not self._stop.is_set() and not all(listener.is_finished for listener in self._listeners):
+            now_s = time.monotonic()
+            if duration_s is not None and now_s - self._started_s >= duration_s:
+                return
+            if now_s >= next_health_s:
+                next_health_s = now_s + self._config.publish.health_interval_s
+                self._publisher.publish(self._health_message())
+            self._stop.wait(_POLL_S)
+
+    def _close(self) -> None:
+        self._stop.set()
+        for listener in self._listeners:
+            if not listener.join(_JOIN_TIMEOUT_S):
+                _LOGGER.error("source %s did not stop within %g s", listener.name, _JOIN_TIMEOUT_S)
+        self._publisher.close(_FLUSH_TIMEOUT_S)
+        self._store.close()
+
+    def _messages_on_connect(self) -> List[Message]:
+        return [self._info_message()] + [listener.status_message() for listener in self._listeners]
+
+    def _info_message(self) -> Message:
+        node = self._config.node
+        runtimes = sorted(set(listener.runtime for listener in self._listeners if listener.runtime))
+        return self._factory.build("info", self._clock.utc_now(), {
+            "version": __version__, "python": platform.python_version(), "machine": platform.platform(),
+            "runtime": "; ".join(runtimes), "started": self._started, "labels": list(self._bundle.labels),
+            "sources": [listener.name for listener in self._listeners], "window_s": self._bundle.frontend.window_s,
+            "hop_s": self._config.model.hop_s, "site": node.site or None, "latitude_deg": node.latitude_deg,
+            "longitude_deg": node.longitude_deg, "model_sha256": self._bundle.digests["model.onnx"]})
+
+    def _health_message(self) -> Message:
+        counts = [listener.counts for listener in self._listeners]
+        values = {  # type: Dict[str, Any]
+            "uptime_s": time.monotonic() - self._started_s,
+            "sources_online": sum(listener.status == "online" for listener in self._listeners),
+            "sources_configured": len(self._listeners), "windows": sum(c.windows for c in counts),
+            "gaps": sum(c.gaps for c in counts), "lost_s": sum(c.lost_s for c in counts)}
+        values.update(self._publisher.health())
+        values.update(self._usage.measure())
+        return self._factory.build("health", self._clock.utc_now(), values)
+
+
+def run_daemon(config: Config, *, duration_s: Optional[float] = None) -> int:
+    """Run a node in this process until SIGTERM or SIGINT.  Returns the exit status."""
+    stop = threading.Event()
+    with _StopSignals(stop):
+        Daemon(config, load_bundle(Path(config.model.bundle)), stop).run(duration_s)
+    return 0
+
+
+class _StopSignals:
+    """SIGTERM and SIGINT set an event for as long as this lasts."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._previous = {}  # type: Any
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._previous[number] = signal.signal(number, lambda *_: self._stop.set())
+
+    def __exit__(self, *exception: Any) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

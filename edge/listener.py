@@ -1,0 +1,162 @@
+"""One source's thread: opens the scorer and the source, runs the pipeline, hands messages to the publisher."""
+import logging
+import threading
+import time
+from typing import Callable, NamedTuple, Optional, Tuple
+
+from edge.clock import SourceClock
+from edge.config import Config, SourceConfig
+from edge.errors import EdgeError
+from edge.messages import MessageFactory
+from edge.pipeline import Heard, Pipeline
+from edge.records import Classification, Message
+from edge.scorer import Scorer, open_scorer
+from edge.sources import source_from_config
+from edge.sources.base import EndOfSource, Source
+from engines.bundle import Bundle
+from engines.errors import EngineError
+
+_LOGGER = logging.getLogger(__name__)
+_READ_TIMEOUT_S = 0.5  # how soon a stop is noticed while no sound comes
+
+Publish = Callable[[Message], None]
+
+
+class ListenerCounts(NamedTuple):
+    """What a source has gone through since the start."""
+
+    windows: int = 0
+    gaps: int = 0
+    lost_s: float = 0.0
+
+
+class Listener:
+    """Hears one source until it ends or is stopped.
+
+    Args:
+        publish: takes messages; must not block.
+        stop: set from outside to end; set from inside when something failed.
+    """
+
+    def __init__(self, config: Config, source: SourceConfig, bundle: Bundle, factory: MessageFactory, boot_id: str,
+                 publish: Publish, stop: threading.Event) -> None:
+        self._config, self._source_config, self._bundle = config, source, bundle
+        self._factory, self._publish, self._stop = factory, publish, stop
+        self._id_prefix = "%s-%s" % (boot_id[:12], source.name)
+        self._thread = threading.Thread(target=self._run, name="hear-" + source.name)
+        self._clock = SourceClock()
+        self._latest = None  # type: Optional[Classification]
+        self._active = ()  # type: Tuple[str, ...]
+        self._next_classification_s = self._next_state_s = 0.0
+        self._generation = 0  # of pipelines: event ids stay unique when a device returns with another rate
+        self.name = source.name
+        self.counts = ListenerCounts()
+        self.status = "offline"
+        self.runtime = ""  # what computes, once the scorer is open
+        self.failure = None  # type: Optional[Exception]
+        self.ready = threading.Event()  # scorer proven and source open, or failed
+
+    def start(self) -> None:
+        """Begin to hear."""
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end.  Returns whether it came."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is nothing more to hear."""
+        return self.ready.is_set() and not self._thread.is_alive()
+
+    def status_message(self) -> Message:
+        """The source's own status, for each new connection."""
+        return self._factory.build_status(self.status, self.name)
+
+    def _run(self) -> None:
+        try:
+            self._hear()
+        except Exception as error:  # the thread's boundary: the daemon ends with this and systemd starts it anew
+            self.failure = error
+            if not isinstance(error, (EdgeError, EngineError)):
+                _LOGGER.exception("source %s: a fault inside", self.name)
+            self._stop.set()
+        finally:
+            self._set_status("offline")
+            self.ready.set()
+
+    def _hear(self) -> None:
+        model = self._config.model
+        with open_scorer(self._bundle, model.runtime, model.threads, model.hop_s) as scorer:
+            result = scorer.run_selftest()
+            self.runtime = scorer.describe()
+            _LOGGER.info("source %s: %s; self-test within %.1g dB and %.1g", self.name, self.runtime,
+                         result.logmel_error_db, result.logit_error)
+            with source_from_config(self._source_config) as source:
+                _LOGGER.info("source %s: %s", self.name, source.describe())
+                self.ready.set()
+                self._follow(source, scorer)
+
+    def _follow(self, source: Source, scorer: Scorer) -> None:
+        pipeline = None  # type: Optional[Pipeline]
+        try:
+            while not self._stop.is_set():
+                block = source.read(_READ_TIMEOUT_S)
+                self._set_status(source.status)
+                if block is not None:
+                    self._clock.observe(block.first_sample, block.sample_rate_hz, block.captured_at_s)
+                    if pipeline is None or pipeline.sample_rate_hz != block.sample_rate_hz:
+                        pipeline = self._new_pipeline(scorer, block.sample_rate_hz, pipeline)
+                    if block.gap is not None:
+                        self._count_gap(block.gap.lost_samples / float(block.sample_rate_hz), block.gap.reason)
+                    self._tell(pipeline.push(block), pipeline)
+                self._tell_state(pipeline)
+        except EndOfSource:
+            _LOGGER.info("source %s has ended", self.name)
+        finally:
+            if pipeline is not None:
+                self._tell(pipeline.finish("stop"), pipeline)
+                self._tell_state(pipeline)
+
+    def _new_pipeline(self, scorer: Scorer, sample_rate_hz: int, old: Optional[Pipeline]) -> Pipeline:
+        if old is not None:  # a device came back with another rate
+            self._tell(old.finish("gap"), old)
+        config = self._config
+        self._generation += 1
+        return Pipeline(self._bundle, scorer, sample_rate_hz, config.gate, config.events, config.model.hop_s,
+                        "%s-%d" % (self._id_prefix, self._generation))
+
+    def _count_gap(self, lost_s: float, reason: str) -> None:
+        counts = self.counts
+        self.counts = counts._replace(gaps=counts.gaps + 1, lost_s=counts.lost_s + lost_s)
+        _LOGGER.warning("source %s: %.2f s of sound lost (%s)", self.name, lost_s, reason)
+
+    def _set_status(self, status: str) -> None:
+        if status != self.status:
+            self.status = status
+            self._publish(self.status_message())
+
+    def _tell(self, heard: Heard, pipeline: Pipeline) -> None:
+        for classification in heard.classifications:
+            self._latest = classification
+            self.counts = self.counts._replace(windows=self.counts.windows + 1)
+            # half a millisecond of grace: hops are whole frames, and one may end a little early
+            if classification.end_s >= self._next_classification_s - 5e-4:
+                self._next_classification_s = classification.end_s + self._config.publish.classification_interval_s
+                self._publish(self._factory.build_classification(self.name, classification, self._clock))
+        for event in heard.events:
+            _LOGGER.info("source %s: %s of %s at %.1f s", self.name, event.phase, event.label, event.start_s)
+            self._publish(self._factory.build_event(self.name, event, self._clock))
+
+    def _tell_state(self, pipeline: Optional[Pipeline]) -> None:
+        active = pipeline.active_labels if pipeline is not None else ()
+        now_s = time.monotonic()
+        if active == self._active and now_s < self._next_state_s:
+            return
+        self._active, self._next_state_s = active, now_s + self._config.publish.state_interval_s
+        latest = self._latest
+        time_of = self._clock.utc_of(latest.end_s) if latest is not None else self._clock.utc_now()
+        self._publish(self._factory.build_state(
+            self.name, time_of, active, latest.level_dbfs if latest is not None else None,
+            latest.background_dbfs if latest is not None else None))
