@@ -1,9 +1,11 @@
 """What a training run is made of: every number that shapes it, in one record that travels with its checkpoints."""
 from __future__ import annotations
 
+import json
 from typing import NamedTuple
 
 from engines.frontend import FrontendSpec
+from trainer.errors import TrainerError
 
 # UrbanSound8K as commonly copied holds nothing above 11 kHz; 64 mels leave no band without an FFT bin.
 URBAN_FRONTEND = FrontendSpec(
@@ -63,3 +65,15 @@ def recipe_to_mapping(recipe: Recipe) -> dict[str, object]:
     values["augmentation"] = {name: list(value) if isinstance(value, tuple) else value
                               for name, value in recipe.augmentation._asdict().items()}
     return values
+
+
+def recipe_from_json(text: str) -> Recipe:
+    """The recipe of a checkpoint.  Raises TrainerError where it is another version's."""
+    try:
+        values = json.loads(text)
+        values["frontend"] = FrontendSpec(**values["frontend"])
+        values["augmentation"] = Augmentation(**{name: tuple(value) if isinstance(value, list) else value
+                                                 for name, value in values["augmentation"].items()})
+        return Recipe(**values)
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainerError("the checkpoint's recipe is not one of this version (%s); train again" % error) from error

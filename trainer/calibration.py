@@ -1,0 +1,121 @@
+"""From out-of-fold predictions to the numbers that a bundle decides by, and to honest figures of them.
+
+The shipped numbers are chosen on all predictions. The figures are cross-fitted: for each fold they are chosen on the
+other folds and judged on this one, so that no clip is judged by a number that it helped to choose.
+"""
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engines.bundle import DecisionParameters, ForeignRule
+from trainer.data.datasets import UNKNOWN_LABEL
+from trainer.evaluate import Predictions
+from trainer.metrics import (accuracy, auroc, bootstrap_interval, brier_score, class_scores, confusion_counts,
+                             expected_calibration_error, fit_logistic, fit_temperature, fit_thresholds, macro_f1,
+                             negative_log_likelihood, softmax, wilson_interval)
+
+_KNOWN_REJECTED = 0.10  # share of known clips that may be rejected as foreign
+
+
+class ForeignChoice(NamedTuple):
+    """The rejection rule and how well each method told held-out foreign categories from known clips."""
+
+    rule: ForeignRule
+    auroc_by_method: dict[str, float]
+    foreign_rejected: float  # share of foreign clips that the threshold rejects
+
+
+def foreignness(logits: np.ndarray, method: str) -> np.ndarray:
+    """The raw score x of `engines.bundle.ForeignRule`.  [N, K + 1] -> [N]."""
+    known = logits[:, :-1].astype(np.float64)
+    top = known.max(axis=1)
+    energy = -(top + np.log(np.exp(known - top[:, None]).sum(axis=1)))
+    return energy + logits[:, -1] if method == "reject_logit" else energy
+
+
+def choose_foreign_rule(predictions: Predictions) -> ForeignChoice:
+    """Take the extra output (`reject_logit`): it is what training taught; map it to 0..1 and set the threshold at
+    which a tenth of the known clips is rejected. The energy is reported beside it."""
+    is_foreign = predictions.labels == UNKNOWN_LABEL
+    methods = {name: foreignness(predictions.logits, name) for name in ("reject_logit", "energy")}
+    x = methods["reject_logit"]
+    curve = fit_logistic(x, is_foreign)
+    probability = 1.0 / (1.0 + np.exp(-np.clip(curve.slope * x + curve.intercept, -50, 50)))
+    threshold = float(np.clip(np.quantile(probability[~is_foreign], 1.0 - _KNOWN_REJECTED), 0.05, 0.95))
+    rule = ForeignRule("reject_logit", float(curve.slope), float(curve.intercept), round(threshold, 4))
+    return ForeignChoice(rule, {name: auroc(values, is_foreign) for name, values in methods.items()},
+                         float((probability[is_foreign] >= threshold).mean()))
+
+
+def choose_decision(predictions: Predictions, labels: list[str]) -> tuple[DecisionParameters, ForeignChoice]:
+    """The numbers that a bundle ships with, chosen on all out-of-fold predictions."""
+    known = predictions.labels != UNKNOWN_LABEL
+    temperature = fit_temperature(predictions.logits[known, :-1], predictions.labels[known])
+    probabilities = softmax(predictions.logits[:, :-1] / temperature)
+    thresholds = fit_thresholds(probabilities, predictions.labels, len(labels))
+    foreign = choose_foreign_rule(predictions)
+    chosen = {label: round(float(value), 3) for label, value in zip(labels, thresholds, strict=True)}
+    return DecisionParameters(round(temperature, 4), chosen, foreign.rule), foreign
+
+
+def measure(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
+    """Figures of out-of-fold predictions: accuracy with intervals by clip and by source, per class and per fold,
+    calibration (cross-fitted), foreign sound by category, and what cutting clips short does."""
+    known = predictions.labels != UNKNOWN_LABEL
+    logits, truth = predictions.logits[known, :-1], predictions.labels[known]
+    sources, folds = predictions.source_ids[known], predictions.folds[known]
+    predicted = logits.argmax(axis=1)
+    hits = predicted == truth
+    confusion = confusion_counts(predicted, truth, len(labels))
+    probabilities = _cross_fitted_probabilities(logits, truth, folds)
+    return {
+        "clips": int(known.sum()), "sources": int(len(np.unique(sources))),
+        "accuracy": accuracy(predicted, truth),
+        "accuracy_interval_by_clip": list(wilson_interval(int(hits.sum()), len(hits))),
+        "accuracy_interval_by_source": list(bootstrap_interval(lambda i: float(hits[i].mean()), list(sources))),
+        "accuracy_by_fold": {str(fold): float(hits[folds == fold].mean()) for fold in np.unique(folds)},
+        "macro_f1": macro_f1(confusion),
+        "by_class": {label: score._asdict() for label, score in zip(labels, class_scores(confusion), strict=True)},
+        "confusion": confusion.tolist(),
+        "calibration_error": expected_calibration_error(probabilities, truth),
+        "nll": negative_log_likelihood(probabilities, truth), "brier": brier_score(probabilities, truth),
+        "foreign": _measure_foreign(predictions), "length": _measure_length(predictions, labels),
+    }
+
+
+def _cross_fitted_probabilities(logits: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    probabilities = np.empty(logits.shape)
+    for fold in np.unique(folds):
+        others = folds != fold if len(np.unique(folds)) > 1 else folds == fold
+        temperature = fit_temperature(logits[others], truth[others])
+        probabilities[folds == fold] = softmax(logits[folds == fold] / temperature)
+    return probabilities
+
+
+def _measure_foreign(predictions: Predictions) -> dict[str, Any]:
+    is_foreign = predictions.labels == UNKNOWN_LABEL
+    if not is_foreign.any():
+        return {}
+    x = foreignness(predictions.logits, "reject_logit")
+    categories = np.unique(predictions.categories[is_foreign])
+    by_category = {str(name): auroc(np.concatenate([x[~is_foreign], x[predictions.categories == name]]),
+                                    np.arange((~is_foreign).sum() + (predictions.categories == name).sum())
+                                    >= (~is_foreign).sum()) for name in categories}
+    return {"clips": int(is_foreign.sum()), "auroc": auroc(x, is_foreign), "auroc_by_category": by_category,
+            "auroc_energy": auroc(foreignness(predictions.logits, "energy"), is_foreign)}
+
+
+def _measure_length(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
+    """Does being short make a clip a gun shot or a horn? Clips of all other classes, whole and cut to 1.2 s."""
+    short = [i for i, label in enumerate(labels) if label in ("gun_shot", "car_horn")]
+    others = (predictions.labels != UNKNOWN_LABEL) & ~np.isin(predictions.labels, short)
+    if not short or not others.any():
+        return {}
+    shares = {}
+    for name, logits in (("whole", predictions.logits), ("cut", predictions.cut_logits)):
+        predicted = logits[others, :-1].argmax(axis=1)
+        shares["accuracy_" + name] = float((predicted == predictions.labels[others]).mean())
+        shares["called_gun_shot_or_horn_" + name] = float(np.isin(predicted, short).mean())
+    return shares

@@ -1,0 +1,100 @@
+"""Honest evaluation: what a run says of the fold and of the foreign categories that it never saw.
+
+Nothing is chosen here. Temperature, thresholds and the rejection rule are chosen in `trainer.calibration` on the
+predictions that this writes, each judged on folds other than those it was chosen on.
+"""
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from trainer.checkpoint import load_checkpoint
+from trainer.data.datasets import UNKNOWN_LABEL
+from trainer.data.waveforms import Waveforms
+from trainer.errors import TrainerError
+from trainer.fit import CHECKPOINT_NAME
+from trainer.inference import compute_clip_logits
+from trainer.model import SoundNet
+from trainer.recipe import Recipe, recipe_from_json
+
+PREDICTIONS_NAME = "predictions.npz"
+_SHORT_S = 1.2  # about a gun shot in UrbanSound8K
+
+
+class Predictions(NamedTuple):
+    """Raw outputs for clips that a run did not train on; all arrays run over clips."""
+
+    logits: np.ndarray  # float32 [N, K + 1]
+    labels: np.ndarray  # int64 [N]; UNKNOWN_LABEL for foreign clips
+    folds: np.ndarray  # int64 [N]; 0 for foreign clips
+    source_ids: np.ndarray  # str [N]
+    categories: np.ndarray  # str [N], the data set's own names
+    cut_logits: np.ndarray  # float32 [N, K + 1]: the same clips cut to 1.2 s; does length give a class away?
+
+
+def load_averaged_model(run: Path) -> tuple[SoundNet, Recipe, list[str]]:
+    """The last epoch's averaged network of a finished run.  Raises TrainerError where the run is not finished."""
+    state = load_checkpoint(Path(run) / CHECKPOINT_NAME)
+    recipe = recipe_from_json(state["recipe"])
+    if state["epoch"] < recipe.epochs:
+        raise TrainerError("%s has finished %d of %d epochs; continue it with `soundclr-train fit` first: only the last "
+                           "epoch of the schedule is evaluated" % (run, state["epoch"], recipe.epochs))
+    model = SoundNet(recipe.backbone, len(state["labels"]))
+    model.load_state_dict(state["averaged"])
+    return model.eval(), recipe, state["labels"]
+
+
+def predict(model: SoundNet, recipe: Recipe, clips: list[Waveforms], *, device: str = "cpu",
+            progress: Callable[[int], None] = lambda done: None) -> Predictions:
+    """Raw outputs for clips, whole and cut short.
+
+    Args:
+        clips: the held-out fold, and the held-out foreign clips where there are any.
+        progress: told how many windows of the current pass are done.
+    """
+    samples = [one for waveforms in clips for one in waveforms.samples]
+    cut = [_cut_short(one, recipe.frontend.sample_rate_hz) for one in samples]
+    model = model.to(device)
+    logits, cut_logits = (compute_clip_logits(model, chosen, recipe.frontend, recipe.short_clip, device=device,
+                                              progress=progress) for chosen in (samples, cut))
+    labels = np.concatenate([waveforms.labels for waveforms in clips])
+    folds = np.concatenate([waveforms.folds for waveforms in clips])
+    origins = [clip for waveforms in clips for clip in waveforms.clips]
+    return Predictions(logits, labels, np.where(labels == UNKNOWN_LABEL, 0, folds),
+                       np.array([clip.source_id for clip in origins]), np.array([clip.category for clip in origins]),
+                       cut_logits)
+
+
+def save_predictions(predictions: Predictions, folder: Path) -> None:
+    """Write `predictions.npz`."""
+    with open(Path(folder) / PREDICTIONS_NAME, "wb") as file:
+        np.savez_compressed(file, **predictions._asdict())
+
+
+def load_predictions(folder: Path) -> Predictions:
+    """Read `predictions.npz`.  Raises TrainerError."""
+    path = Path(folder) / PREDICTIONS_NAME
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Predictions(**{name: file[name] for name in Predictions._fields})
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise TrainerError("%s cannot be read (%s); run `soundclr-train evaluate %s` first" % (path, error, folder)) \
+            from error
+
+
+def join_predictions(parts: list[Predictions]) -> Predictions:
+    """Predictions of several runs, each of what that run did not see."""
+    return Predictions(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def _cut_short(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """The middle 1.2 s."""
+    length = min(len(samples), int(_SHORT_S * sample_rate_hz))
+    start = (len(samples) - length) // 2
+    return samples[start:start + length]
+
+

@@ -1,0 +1,85 @@
+"""A training run's record: which clips it trains on and which it never sees. Written beside its checkpoint."""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from trainer.data.datasets import Clip, Dataset, read_dataset
+from trainer.errors import TrainerError
+
+RECORD_NAME = "run.json"
+
+
+class RunRecord(NamedTuple):
+    """What `soundclr-train fit` was asked for, but for the recipe, which lies in the checkpoint."""
+
+    data: str  # name of the data set of known classes
+    labels: list[str]
+    hold_out_fold: int  # official fold that is never trained on; 0 for none
+    foreign_data: str  # name of the data set of foreign sound; "" for none
+    foreign_skip: list[str]  # its categories that are known classes under another name
+    foreign_hold_out: list[str]  # its categories that no training role sees
+    foreign_reserve: list[str]  # category:fold, kept for scenes
+
+
+class Selection(NamedTuple):
+    """Clips by their role in one run."""
+
+    train: list[Clip]
+    test: list[Clip]  # the held-out fold
+    foreign_train: list[Clip]
+    foreign_test: list[Clip]  # the held-out categories
+
+
+def select_clips(record: RunRecord, data: Dataset, foreign: Dataset | None) -> Selection:
+    """Give each clip its role. Foreign clips that share a source with the known ones have none.
+
+    Raises:
+        TrainerError: a fold or a category that the data sets do not have.
+    """
+    if record.hold_out_fold and record.hold_out_fold not in data.folds:
+        raise TrainerError("%s has no fold %d to hold out; it has %s" % (data.name, record.hold_out_fold, data.folds))
+    train = [clip for clip in data.clips if clip.fold != record.hold_out_fold]
+    test = [clip for clip in data.clips if clip.fold == record.hold_out_fold]
+    if foreign is None:
+        return Selection(train, test, [], [])
+    unknown = set(record.foreign_skip + record.foreign_hold_out) - set(foreign.categories)
+    if unknown:
+        raise TrainerError("%s has no categories %s; it has %s" % (foreign.name, sorted(unknown), foreign.categories))
+    shared = {clip.source_id for clip in data.clips}
+    skipped = set(record.foreign_skip) | set(data.categories)
+    usable = [clip for clip in foreign.clips if clip.category not in skipped and clip.source_id not in shared
+              and "%s:%d" % (clip.category, clip.fold) not in record.foreign_reserve]
+    held = set(record.foreign_hold_out)
+    return Selection(train, test, [c for c in usable if c.category not in held],
+                     [c for c in usable if c.category in held])
+
+
+def write_record(record: RunRecord, folder: Path) -> None:
+    """Write the record; refuse a folder that holds another run.  Raises TrainerError."""
+    path = folder / RECORD_NAME
+    if path.exists() and read_record(folder) != record:
+        raise TrainerError("%s holds another run (%s); give another --out" % (folder, path.read_text()))
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record._asdict(), indent=1) + "\n", encoding="utf-8")
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read a run's record.  Raises TrainerError."""
+    path = Path(folder) / RECORD_NAME
+    try:
+        return RunRecord(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainerError("%s is no run of `soundclr-train fit`: %s cannot be read (%s)"
+                           % (folder, RECORD_NAME, error)) from error
+
+
+def read_datasets(record: RunRecord, data: Path, foreign: Path | None) -> tuple[Dataset, Dataset | None]:
+    """Read the data sets of a run and check that they are those it was begun with.  Raises TrainerError."""
+    known, other = read_dataset(data), None if foreign is None else read_dataset(foreign)
+    given = (known.name, known.categories, "" if other is None else other.name)
+    expected = (record.data, record.labels, record.foreign_data)
+    if given != expected:
+        raise TrainerError("the run was begun with %s; given is %s" % (expected, given))
+    return known, other
