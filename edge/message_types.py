@@ -1,0 +1,202 @@
+"""The one definition of all v1 messages. Payloads are built from it, JSON Schema is derived from it.
+
+v1 may gain fields, never rename or drop one. `<label>` in a name stands for one field for each of the bundle's labels.
+"""
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+from edge.records import JsonObject
+
+SCHEMA_VERSION = 1
+LABEL_PLACEHOLDER = "<label>"
+SLUG_PATTERN = "[a-z0-9][a-z0-9_-]{0,31}"
+_TIME_PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
+
+
+class Kind(NamedTuple):
+    """How values of a field look."""
+
+    schema: JsonObject  # JSON Schema of one value that is not null
+    decimals: Optional[int] = None  # numbers are rounded to this; None for what is no fractional number
+
+
+KINDS: Dict[str, Kind] = {
+    "text": Kind({"type": "string"}),
+    "texts": Kind({"type": "array", "items": {"type": "string"}}),
+    "time": Kind({"type": "string", "pattern": _TIME_PATTERN}),
+    "flag": Kind({"type": "boolean"}),
+    "switch": Kind({"enum": ["ON", "OFF"]}),
+    "count": Kind({"type": "integer", "minimum": 0}),
+    "score": Kind({"type": "number", "minimum": 0, "maximum": 1}, 4),
+    "seconds": Kind({"type": "number", "minimum": 0}, 3),
+    "level": Kind({"type": "number"}, 2),
+    "number": Kind({"type": "number"}, 3),
+    "degrees": Kind({"type": "number", "minimum": -180, "maximum": 180}, 6),
+}
+
+
+class Field(NamedTuple):
+    """One field of a payload.  A field that may be null may also be left out when a message is built."""
+
+    name: str
+    kind: str
+    description: str
+    nullable: bool = False
+    choices: Tuple[str, ...] = ()
+
+    @property
+    def is_family(self) -> bool:
+        """Whether the name stands for one field a label."""
+        return LABEL_PLACEHOLDER in self.name
+
+
+class MessageType(NamedTuple):
+    """One kind of message."""
+
+    topic: str  # with <root>, <node>, <source>
+    qos: int
+    retain: bool
+    durable: bool
+    description: str
+    fields: Tuple[Field, ...]  # after the common ones; of JSON objects
+    bare_choices: Tuple[str, ...] = ()  # the payload is one of these words and no JSON
+
+    @property
+    def has_source(self) -> bool:
+        """Whether it tells of one source and not of the node."""
+        return "<source>" in self.topic
+
+
+COMMON_FIELDS = (
+    Field("schema", "count", "version of these definitions: 1"),
+    Field("type", "text", "the message type's name"),
+    Field("node", "text", "the node's name, as in the topic"),
+    Field("source", "text", "the source's name, as in the topic; null where a message tells of the node", True),
+    Field("boot_id", "text", "changes with each start of the daemon, and with it every seq begins anew"),
+    Field("seq", "count", "counts the messages of this topic since the start, from 0; a hole is a lost message"),
+    Field("id", "text", "globally unique; QoS 1 may deliver twice, so readers of durable messages compare it"),
+    Field("time", "time", "UTC of the sound (health, info, check: of the moment), not of the sending"),
+    Field("ts_ms", "count", "the same, in milliseconds since 1970-01-01T00:00:00Z"),
+    Field("clock", "text", "whether the node's clock was set by a time server", choices=("synced", "unsynced")),
+    Field("bundle", "text", "name of the model"),
+)
+
+_SOUND_LEVELS = (
+    Field("level_dbfs", "level", "loudest 125 ms, dB re full scale; null for digital silence", True),
+    Field("background_dbfs", "level", "running background, dB re full scale; null while unknown", True),
+)
+_EVENT_LEVELS = (
+    Field("laeq_db", "level", "A-weighted mean level of the event, dB(A) re 20 uPa; null unless calibrated", True),
+    Field("lafmax_db", "level", "highest fast A-weighted level, dB(A) re 20 uPa; null unless calibrated", True),
+    Field("background_la90_db", "level", "LA90 before the event, dB(A) re 20 uPa; null unless calibrated", True),
+    Field("laeq_dbfs", "level", "A-weighted mean level, dB re full scale; null where there is none valid", True),
+    Field("lafmax_dbfs", "level", "highest fast A-weighted level, dB re full scale; null where there is none", True),
+    Field("calibrated", "flag", "whether the levels re 20 uPa rest on a calibration; null without levels", True),
+    Field("calibrated_on", "text", "date of that calibration, YYYY-MM-DD", True),
+)
+_STATUS = ("online", "offline")
+
+MESSAGE_TYPES: Dict[str, MessageType] = {
+    "status": MessageType(
+        "<root>/<node>/status", 1, True, False,
+        "The node itself; offline is its last will.", (), _STATUS),
+    "source_status": MessageType(
+        "<root>/<node>/<source>/status", 1, True, False,
+        "The microphone itself; means something only while the node is online.", (), _STATUS),
+    "info": MessageType("<root>/<node>/info", 1, True, False, "What the node is; on every connection.", (
+        Field("version", "text", "of the node's software"),
+        Field("python", "text", "version of the interpreter"),
+        Field("machine", "text", "architecture and system"),
+        Field("runtime", "text", "what runs the model, with its version"),
+        Field("started", "time", "UTC of the daemon's start"),
+        Field("labels", "texts", "the model's classes"),
+        Field("sources", "texts", "names of the node's sources"),
+        Field("window_s", "seconds", "sound that one classification looks at"),
+        Field("hop_s", "seconds", "time from one classification to the next"),
+        Field("site", "text", "where the node stands, for people", True),
+        Field("latitude_deg", "degrees", "north positive", True),
+        Field("longitude_deg", "degrees", "east positive", True),
+        Field("model_sha256", "text", "digest of the model's file", True),
+    )),
+    "health": MessageType("<root>/<node>/health", 0, False, False, "How the node fares.", (
+        Field("uptime_s", "seconds", "since the daemon's start"),
+        Field("sources_online", "count", "sources that deliver sound now"),
+        Field("sources_configured", "count", "sources that ought to"),
+        Field("windows", "count", "windows classified since the start"),
+        Field("gaps", "count", "stretches of sound lost since the start"),
+        Field("lost_s", "seconds", "sound lost since the start, as far as it could be counted"),
+        Field("mqtt_reconnects", "count", "connections after the first"),
+        Field("mqtt_sent", "count", "messages handed to the broker"),
+        Field("mqtt_dropped", "count", "messages that were not durable and found no connection, or no room"),
+        Field("mqtt_in_flight", "count", "durable messages sent and not yet acknowledged"),
+        Field("store_waiting", "count", "durable messages not yet acknowledged"),
+        Field("store_dropped", "count", "durable messages lost because the store was full"),
+        Field("cpu_ratio", "number", "processor time per time since the last of these; 1 is one core", True),
+        Field("memory_mb", "number", "resident memory of the daemon, MB", True),
+        Field("temperature_c", "number", "hottest sensor of the board", True),
+    )),
+    "classification": MessageType(
+        "<root>/<node>/<source>/classification", 0, False, False, "What one window was found to hold.", (
+            Field("start", "time", "UTC of the window's first sample"),
+            Field("end", "time", "UTC of its end"),
+            Field("label", "text", "the best of the known classes; null for digital silence", True),
+            Field("score", "score", "probability of that class among the known ones"),
+            Field("foreign", "score", "how unlike anything known"),
+            Field("accepted_label", "text", "best class that passes gate, rejection and threshold; null if none", True),
+            Field("reason", "text", "why none is accepted; null where one is", True,
+                  ("silence", "below_gate", "foreign", "unsure")),
+        ) + _SOUND_LEVELS + (
+            Field("score_<label>", "score", "probability of one class among the known ones"),
+        )),
+    "state": MessageType(
+        "<root>/<node>/<source>/state", 1, False, False, "What sounds now; on change, and regularly.",
+        _SOUND_LEVELS + (Field("active_<label>", "switch", "whether an event of this class is running"),)),
+    "event": MessageType(
+        "<root>/<node>/<source>/event", 1, False, True,
+        "Start, update (of long ones) and end of one sounding of one class; exactly one end for each start.", (
+            Field("event_id", "text", "the same from start to end"),
+            Field("phase", "text", "where in its life the event is", choices=("start", "update", "end")),
+            Field("label", "text", "class of the sound"),
+            Field("start", "time", "UTC of the sound's beginning"),
+            Field("end", "time", "UTC of the sound's end; so far, until phase is end"),
+            Field("duration_s", "seconds", "end minus start"),
+            Field("end_reason", "text", "null before the end", True, ("quiet", "gap", "restart", "stop")),
+            Field("score_max", "score", "highest score so far"),
+            Field("score_mean", "score", "mean score so far"),
+            Field("start_uncertainty_s", "seconds", "half width of the span that holds the true start", True),
+            Field("replayed", "flag", "sent late, from the store: history, not news"),
+        ) + _EVENT_LEVELS),
+    "check": MessageType("<root>/<node>/check", 1, False, False, "Written and read back to prove the broker's ACL.", (
+        Field("nonce", "text", "what must come back"),
+    )),
+}
+
+
+def json_schema(type_name: str) -> JsonObject:
+    """JSON Schema (draft 7) of one message type's payload.  Bare words are a schema of strings.
+
+    More properties are allowed: v1 may gain fields.
+    """
+    kind = MESSAGE_TYPES[type_name]
+    head: JsonObject = {"$schema": "http://json-schema.org/draft-07/schema#", "description": kind.description,
+                        "title": "%s v%d" % (type_name, SCHEMA_VERSION)}
+    if kind.bare_choices:
+        return dict(head, enum=list(kind.bare_choices))
+    fields = COMMON_FIELDS + kind.fields
+    single = [field for field in fields if not field.is_family]
+    properties = {field.name: _schema_of_field(field) for field in single}
+    properties["schema"] = {"const": SCHEMA_VERSION}
+    properties["type"] = {"const": type_name}
+    properties["source"] = {"type": "string" if kind.has_source else "null"}
+    families = {"^%s$" % field.name.replace(LABEL_PLACEHOLDER, SLUG_PATTERN): _schema_of_field(field)
+                for field in fields if field.is_family}
+    return dict(head, type="object", properties=properties, patternProperties=families,
+                required=[field.name for field in single])
+
+
+def _schema_of_field(field: Field) -> JsonObject:
+    value: Dict[str, Any] = dict(KINDS[field.kind].schema)
+    if field.choices:
+        value["enum"] = list(field.choices)
+    if field.nullable:
+        value = {"anyOf": [value, {"type": "null"}]}
+    return dict(value, description=field.description)

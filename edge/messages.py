@@ -1,0 +1,229 @@
+"""From what the node knows to messages ready to send, by the definitions in `edge.message_types`.
+
+Payloads are flat, compact JSON in UTF-8; the two status topics are bare words.
+"""
+import datetime as dt
+import json
+import math
+import re
+import threading
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from edge.clock import SourceClock, UtcTime
+from edge.message_types import (
+    COMMON_FIELDS,
+    KINDS,
+    LABEL_PLACEHOLDER,
+    MESSAGE_TYPES,
+    SCHEMA_VERSION,
+    SLUG_PATTERN,
+    Field,
+    MessageType,
+    json_schema,
+)
+from edge.records import Classification, EventChange, JsonObject, Message
+
+__all__ = ["MESSAGE_TYPES", "MessageFactory", "json_schema", "mark_replayed", "rfc3339_from_epoch", "status_message",
+           "time_ms_of", "topic_of"]
+
+_EPOCH = dt.datetime(1970, 1, 1)
+_SLUG = re.compile(SLUG_PATTERN + r"\Z")
+
+
+def rfc3339_from_epoch(epoch_s: float) -> str:
+    """UTC with milliseconds: 2026-10-01T12:34:56.789Z."""
+    return _rfc3339_from_ms(int(round(epoch_s * 1000.0)))
+
+
+def topic_of(type_name: str, root: str, node: str, source: Optional[str] = None) -> str:
+    """The topic of one message type.  Raises ValueError: a source where there is none, or none where one is needed."""
+    pattern = MESSAGE_TYPES[type_name].topic
+    if ("<source>" in pattern) != (source is not None):
+        raise ValueError("message type %s with source %r; its topic is %s" % (type_name, source, pattern))
+    topic = pattern.replace("<root>", root).replace("<node>", node)
+    return topic.replace("<source>", source) if source is not None else topic
+
+
+def status_message(root: str, node: str, state: str, source: Optional[str] = None) -> Message:
+    """`online` or `offline`: of the node, or of one source."""
+    type_name = "status" if source is None else "source_status"
+    kind = MESSAGE_TYPES[type_name]
+    if state not in kind.bare_choices:
+        raise ValueError("status %r; expected one of %s" % (state, ", ".join(kind.bare_choices)))
+    return Message(topic_of(type_name, root, node, source), state.encode("ascii"), kind.qos, kind.retain, kind.durable)
+
+
+def mark_replayed(payload: bytes) -> bytes:
+    """The same payload, saying that it is sent late.  What has no such field is given back as it is."""
+    values = _object_from(payload)
+    if "replayed" not in values:
+        return payload
+    values["replayed"] = True
+    return _payload_from(values)
+
+
+def time_ms_of(payload: bytes) -> Optional[int]:
+    """When what a payload tells of was, milliseconds since the epoch; None where it does not say."""
+    value = _object_from(payload).get("ts_ms")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+class MessageFactory:
+    """Builds this node's messages; counts them by topic.  May be used from several threads.
+
+    Args:
+        bundle_id: name of the model, in every message.
+        boot_id: of this start, from `edge.clock.new_boot_id`.
+        labels: the model's classes; each a slug.
+    """
+
+    def __init__(self, root: str, node: str, bundle_id: str, boot_id: str, labels: Sequence[str]) -> None:
+        for label in labels:
+            if not _SLUG.match(label):
+                raise ValueError("label %r; expected a slug of a-z, 0-9, _ and -" % label)
+        self._root, self._node, self._bundle_id, self._boot_id = root, node, bundle_id, boot_id
+        self._labels = tuple(labels)
+        self._fields = {name: _expanded(kind, self._labels) for name, kind in MESSAGE_TYPES.items()}
+        self._lock = threading.Lock()
+        self._sequences: Dict[str, int] = {}
+        self._built = 0
+
+    def build(self, type_name: str, time: UtcTime, values: Mapping[str, Any],
+              source: Optional[str] = None) -> Message:
+        """One message of any JSON type.
+
+        Args:
+            time: of the sound, or of the moment where there is none.
+            values: every field that the definition names after the common ones, and no other; what may be null may
+                be missing. Times are UtcTime or seconds since the epoch.
+
+        Raises:
+            ValueError: the values are not what the definition says; a mistake in the program.
+        """
+        kind, fields = MESSAGE_TYPES[type_name], self._fields[type_name]
+        if kind.bare_choices:
+            raise ValueError("message type %s is a bare word; use status_message" % type_name)
+        unknown = sorted(set(values) - {field.name for field in fields})
+        if unknown:
+            raise ValueError("message type %s has no fields %s" % (type_name, ", ".join(unknown)))
+        topic = topic_of(type_name, self._root, self._node, source)
+        encoded = [(field.name, _encoded(type_name, field, values.get(field.name))) for field in fields]
+        payload = self._common(type_name, topic, time, source)
+        payload.update(encoded)
+        return Message(topic, _payload_from(payload), kind.qos, kind.retain, kind.durable)
+
+    def build_classification(self, source: str, classification: Classification, clock: SourceClock) -> Message:
+        """What one window was found to hold."""
+        start, end = clock.utc_of(classification.start_s), clock.utc_of(classification.end_s)
+        accepted = [label for label in classification.accepted if label in classification.scores]
+        values: JsonObject = {
+                  "start": start, "end": end, "label": classification.label, "score": classification.score,
+                  "foreign": classification.foreign, "reason": classification.reason,
+                  "accepted_label": max(accepted, key=classification.scores.__getitem__) if accepted else None,
+                  "level_dbfs": classification.level_dbfs,
+                  "background_dbfs": classification.background_dbfs}
+        values.update(("score_" + label, score) for label, score in classification.scores.items())
+        return self.build("classification", end, values, source)
+
+    def build_event(self, source: str, change: EventChange, clock: SourceClock) -> Message:
+        """Start, update or end of an event.  `time` is its start for the first, its end for the others."""
+        start, end = clock.utc_of(change.start_s), clock.utc_of(change.end_s)
+        values = {"event_id": change.event_id, "phase": change.phase, "label": change.label, "start": start,
+                  "end": end, "duration_s": max(0.0, change.end_s - change.start_s), "end_reason": change.end_reason,
+                  "score_max": change.score_max, "score_mean": change.score_mean,
+                  "start_uncertainty_s": change.start_uncertainty_s, "replayed": False}
+        return self.build("event", start if change.phase == "start" else end, values, source)
+
+    def build_state(self, source: str, time: UtcTime, active_labels: Sequence[str],
+                    level_dbfs: Optional[float], background_dbfs: Optional[float]) -> Message:
+        """What sounds now."""
+        values: JsonObject = {"level_dbfs": level_dbfs, "background_dbfs": background_dbfs}
+        values.update(("active_" + label, "ON" if label in active_labels else "OFF") for label in self._labels)
+        return self.build("state", time, values, source)
+
+    def build_status(self, state: str, source: Optional[str] = None) -> Message:
+        """`online` or `offline`: of the node, or of one source."""
+        return status_message(self._root, self._node, state, source)
+
+    def _common(self, type_name: str, topic: str, time: UtcTime, source: Optional[str]) -> JsonObject:
+        with self._lock:
+            sequence = self._sequences.get(topic, 0)
+            self._sequences[topic] = sequence + 1
+            self._built += 1
+            message_id = "%s-%d" % (self._boot_id, self._built)
+        time_ms = int(round(time.epoch_s * 1000.0))
+        values = (SCHEMA_VERSION, type_name, self._node, source, self._boot_id, sequence, message_id,
+                  _rfc3339_from_ms(time_ms), time_ms, "synced" if time.synced else "unsynced", self._bundle_id)
+        return {field.name: value for field, value in zip(COMMON_FIELDS, values)}
+
+
+class _Checked(NamedTuple):
+    accepts: Tuple[type, ...]
+    expected: str
+
+
+_TYPES = {"text": _Checked((str,), "a string"), "texts": _Checked((list, tuple), "strings"),
+          "flag": _Checked((bool,), "a bool"), "switch": _Checked((str,), "ON or OFF"),
+          "count": _Checked((int,), "a whole number from 0")}
+
+
+def _expanded(kind: MessageType, labels: Sequence[str]) -> Tuple[Field, ...]:
+    fields = []
+    for field in kind.fields:
+        names = [field.name.replace(LABEL_PLACEHOLDER, label) for label in labels] if field.is_family else [field.name]
+        fields += [field._replace(name=name) for name in names]
+    return tuple(fields)
+
+
+def _encoded(type_name: str, field: Field, value: Any) -> Any:
+    where = "message type %s, field %s is %r; expected " % (type_name, field.name, value)
+    if value is None:
+        if not field.nullable:
+            raise ValueError(where + "a value")
+        return None
+    kind = KINDS[field.kind]
+    if field.kind == "time":
+        return rfc3339_from_epoch(value.epoch_s if isinstance(value, UtcTime) else value)
+    if kind.decimals is not None:
+        return _encoded_number(where, kind.schema, kind.decimals, value)
+    accepts, expected = _TYPES[field.kind]
+    if not isinstance(value, accepts) or (isinstance(value, bool) and bool not in accepts):
+        raise ValueError(where + expected)
+    allowed = field.choices or kind.schema.get("enum")
+    if allowed and value not in allowed:
+        raise ValueError(where + "one of " + ", ".join(allowed))
+    if field.kind == "texts":
+        if not all(isinstance(item, str) for item in value):
+            raise ValueError(where + expected)
+        return list(value)
+    if field.kind == "count" and value < 0:
+        raise ValueError(where + expected)
+    return value
+
+
+def _encoded_number(where: str, schema: JsonObject, decimals: int, value: Any) -> float:
+    if isinstance(value, (bool, str, bytes)):
+        raise ValueError(where + "a number")
+    number = round(float(value), decimals)  # float first: NumPy's scalars round and print otherwise
+    if not math.isfinite(number):
+        raise ValueError(where + "a finite number; what is not valid is null")
+    if not schema.get("minimum", number) <= number <= schema.get("maximum", number):
+        raise ValueError(where + "a number from %s to %s" % (schema.get("minimum"), schema.get("maximum", "any")))
+    return number + 0.0  # -0.0 becomes 0.0
+
+
+def _rfc3339_from_ms(time_ms: int) -> str:
+    moment = _EPOCH + dt.timedelta(milliseconds=time_ms)
+    return moment.isoformat(timespec="milliseconds") + "Z"
+
+
+def _payload_from(values: JsonObject) -> bytes:
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def _object_from(payload: bytes) -> JsonObject:
+    try:
+        values = json.loads(payload.decode("utf-8"))
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
