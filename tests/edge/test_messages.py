@@ -185,7 +185,7 @@ def test_time_text_and_milliseconds_tell_the_same(epoch_s):
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(-200, 50))
 def test_any_classification_obeys_the_schema(score, foreign, level_dbfs):
     classification = make_classification(score=score, foreign=foreign, level_dbfs=level_dbfs,
-                                         scores={label: score for label in LABELS})
+                                         scores=dict.fromkeys(LABELS, score))
     message = make_factory().build_classification("street", classification, make_clock())
     jsonschema.validate(json.loads(message.payload.decode("utf-8")), json_schema("classification"))
 

@@ -1,0 +1,120 @@
+"""Which durable message is sent next, and which are on their way.
+
+Messages of the last half minute go first and in order; older ones are the backlog, go in the room that is left, in
+order among themselves, and say `replayed`.  A row is sent once in a connection.
+"""
+import threading
+import time
+from collections import deque
+from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Tuple
+
+from edge.messages import mark_replayed, time_ms_of
+from edge.records import Message
+from edge.store import Store
+
+REPLAYED_AFTER_S = 30.0
+
+
+class _Row(NamedTuple):
+    row: int
+    message: Message
+    put_at_s: Optional[float]  # monotonic; None for rows that are older than what we remember
+
+
+class Outbox:
+    """The store's way to the broker.  `add` may be called from any thread, the rest from the sender's alone.
+
+    Args:
+        window: rows on their way at once.
+        remembered: so many new rows are known to be new; more in half a minute count as backlog.
+    """
+
+    def __init__(self, store: Store, window: int = 20, remembered: int = 1024,
+                 monotonic_s: Callable[[], float] = time.monotonic, wall_s: Callable[[], float] = time.time) -> None:
+        self._store, self._window, self._remembered = store, window, remembered
+        self._monotonic_s, self._wall_s = monotonic_s, wall_s
+        self._lock = threading.Lock()
+        self._fresh: Deque[_Row] = deque()
+        self._backlog: Deque[Tuple[int, Message]] = deque()  # what was last peeked of it
+        self._has_backlog = True  # until the store says otherwise
+        self._in_flight: Dict[int, _Row] = {}  # by the connection's message id
+
+    @property
+    def in_flight(self) -> int:
+        """Rows sent and not yet acknowledged."""
+        return len(self._in_flight)
+
+    def add(self, message: Message) -> None:
+        """Keep a new message in the store, to be sent soon."""
+        with self._lock:
+            self._fresh.append(_Row(self._store.put(message), message, self._monotonic_s()))
+            if len(self._fresh) > self._remembered:
+                self._fresh.popleft()
+                self._has_backlog = True
+
+    def send_next(self, send: Callable[[Message], int]) -> bool:
+        """Send one row, if there is one and room for it.
+
+        Args:
+            send: hands a message to the connection and returns its id there. If it raises, the row stays unsent.
+
+        Returns:
+            Whether a row was sent.
+        """
+        if len(self._in_flight) >= self._window:
+            return False
+        with self._lock:
+            chosen = self._take()
+        if chosen is None:
+            return False
+        try:
+            message_id = send(self._dated(chosen))
+        except Exception:
+            with self._lock:
+                self._put_back([chosen])
+            raise
+        self._in_flight[message_id] = chosen
+        return True
+
+    def acknowledge(self, message_id: int) -> None:
+        """The broker has what was sent under this id.  Ids of other messages are ignored."""
+        sent = self._in_flight.pop(message_id, None)
+        if sent is not None:
+            self._store.ack(sent.row)
+
+    def forget_connection(self) -> None:
+        """The connection is gone: what it had not acknowledged is unsent again."""
+        with self._lock:
+            self._put_back(sorted(self._in_flight.values()))
+        self._in_flight.clear()
+
+    def _put_back(self, rows: List[_Row]) -> None:
+        known = [row for row in rows if row.put_at_s is not None]
+        self._fresh = deque(sorted(known + list(self._fresh)))
+        self._backlog.clear()
+        self._has_backlog = True
+
+    def _take(self) -> Optional[_Row]:
+        now_s = self._monotonic_s()
+        while self._fresh and now_s - (self._fresh[0].put_at_s or 0.0) > REPLAYED_AFTER_S:
+            self._fresh.popleft()
+            self._has_backlog = True
+        if self._fresh:
+            return self._fresh.popleft()
+        if not self._backlog and self._has_backlog:
+            taken = {sent.row for sent in self._in_flight.values()}
+            self._backlog.extend(row for row in self._store.peek(3 * self._window) if row[0] not in taken)
+            self._has_backlog = bool(self._backlog)
+        if self._backlog:
+            row, message = self._backlog.popleft()
+            return _Row(row, message, None)
+        return None
+
+    def _dated(self, chosen: _Row) -> Message:
+        if chosen.put_at_s is not None or not self._is_late(chosen.message):
+            return chosen.message
+        return chosen.message._replace(payload=mark_replayed(chosen.message.payload))
+
+    def _is_late(self, message: Message) -> bool:
+        time_ms = time_ms_of(message.payload)
+        return time_ms is None or self._wall_s() - time_ms / 1000.0 > REPLAYED_AFTER_S

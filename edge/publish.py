@@ -1,0 +1,227 @@
+"""The node's voice: messages to the broker, whether it is there or not.
+
+One thread owns the connection. Whoever publishes never waits: what is durable goes to the store and is sent from
+there, the rest is sent now or dropped and counted.
+"""
+import logging
+import random
+import threading
+import time
+import uuid
+from collections import deque
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Set
+
+from edge.config import MqttConfig
+from edge.connection import Connection, Wakeup
+from edge.connection_errors import NoConnectionError, RefusedError
+from edge.errors import EdgeError
+from edge.messages import status_message
+from edge.outbox import Outbox
+from edge.records import Message
+from edge.store import Store
+
+_LOGGER = logging.getLogger(__name__)
+_STABLE_S = 10.0  # a connection that lasts this long was a good one
+_SHORT_CONNECTIONS = 3  # so many bad ones in a row look like two nodes under one id
+_UNACKNOWLEDGED = 40  # messages that are not durable and wait for the broker's word
+_PENDING = 256
+_IDLE_S = 1.0
+_FAREWELL_SHARE = 0.3  # of the time to close: kept for `offline`
+
+
+class RetryPolicy(NamedTuple):
+    """How long to wait before the next attempt."""
+
+    first_s: float = 1.0  # doubles with each failure
+    longest_s: float = 30.0
+    refused_s: float = 60.0  # after a refusal, which haste does not mend
+
+
+class Publisher:
+    """Publishes one node's messages.
+
+    Args:
+        store: owned by the caller, who closes it after the publisher.
+        on_connect_messages: info and source states, asked for on every connection, in the publisher's thread.
+        installation_id: makes the client id this installation's own; of this process where None.
+    """
+
+    def __init__(self, config: MqttConfig, node: str, store: Store,
+                 on_connect_messages: Callable[[], List[Message]], installation_id: Optional[str] = None,
+                 retry: Optional[RetryPolicy] = None) -> None:
+        self._config, self._retry, self._store = config, retry or RetryPolicy(), store
+        self._on_connect_messages = on_connect_messages
+        self._client_id = "%s-%s" % (node, installation_id or uuid.uuid4().hex[:8])
+        self._online = status_message(config.root, node, "online")
+        self._offline = status_message(config.root, node, "offline")
+        self._outbox = Outbox(store)
+        self._pending: Deque[Message] = deque()
+        self._unacknowledged: Set[int] = set()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._deadline_s = float("inf")
+        self._wakeup = Wakeup()
+        self._thread = threading.Thread(target=self._run, name="mqtt-publisher", daemon=True)
+        self._state, self._last_error = "connecting", ""
+        self._connections = self._sent = self._dropped = self._failures = self._short_connections = 0
+
+    def __enter__(self) -> "Publisher":
+        return self.open()
+
+    def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+    def open(self) -> "Publisher":
+        """Begin to connect, for as long as it takes.  Raises ConfigError: a file of [mqtt] cannot be read."""
+        Connection(self._config, self._client_id).abort()
+        self._thread.start()
+        return self
+
+    @property
+    def connection_state(self) -> str:
+        """connecting, connected, unreachable, refused, tls_failed, lost, misconfigured, fault, closed."""
+        return self._state
+
+    @property
+    def last_error(self) -> str:
+        """Why there is no connection, or was none last; empty if there never was a reason."""
+        return self._last_error
+
+    def publish(self, message: Message) -> None:
+        """Send as soon as can be.  Never waits for the broker, never raises for its sake."""
+        if message.durable:
+            self._outbox.add(message)
+        else:
+            with self._lock:
+                if self._state != "connected" or len(self._pending) >= _PENDING:
+                    self._dropped += 1
+                    return
+                self._pending.append(message)
+        if not self._closing.is_set():
+            self._wakeup.wake()
+
+    def health(self) -> Dict[str, int]:
+        """The fields of `health` that tell of the broker and the store."""
+        stored = self._store.counts()
+        return {"mqtt_reconnects": max(0, self._connections - 1), "mqtt_sent": self._sent,
+                "mqtt_dropped": self._dropped, "mqtt_in_flight": self._outbox.in_flight,
+                "store_waiting": stored.waiting, "store_dropped": stored.dropped}
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Send what is left, say `offline` and part; within the time, whatever the broker does."""
+        self._deadline_s = time.monotonic() + timeout_s
+        if not self._closing.is_set():
+            self._closing.set()
+            self._wakeup.wake()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            _LOGGER.warning("mqtt: the broker did not let go within %.1f s; left behind", timeout_s)
+        else:
+            self._wakeup.close()
+        self._state = "closed"
+        waiting = self._store.counts().waiting
+        if waiting:
+            _LOGGER.warning("mqtt: %d durable messages stay unsent in the store", waiting)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            started_s = time.monotonic()
+            try:
+                connection = Connection(self._config, self._client_id, self._offline)
+                try:
+                    connection.open(should_stop=self._closing.is_set)
+                    started_s = time.monotonic()
+                    self._serve(connection)
+                finally:
+                    connection.abort()
+                    self._forget_connection()
+            except EdgeError as error:
+                self._note_failure(error, time.monotonic() - started_s)
+            except Exception:  # the thread's boundary: a silent publisher would look alive
+                _LOGGER.exception("mqtt: a fault inside the publisher; it begins anew")
+                self._state, self._failures = "fault", self._failures + 1
+            self._closing.wait(self._delay_s())
+
+    def _serve(self, connection: Connection) -> None:
+        _LOGGER.info("mqtt: connected to %s:%d as %s", self._config.host, self._config.port, self._client_id)
+        self._connections += 1
+        self._announce(connection)
+        with self._lock:
+            self._state, self._last_error = "connected", ""
+        while not self._closing.is_set():
+            self._send_waiting(connection)
+            self._pump(connection, _IDLE_S)
+        self._take_leave(connection)
+
+    def _announce(self, connection: Connection) -> None:
+        for message in [self._online] + self._on_connect_messages():
+            self._send(connection, message)
+
+    def _send_waiting(self, connection: Connection) -> None:
+        with self._lock:
+            pending, self._pending = list(self._pending), deque()
+        for message in pending:
+            has_room = not connection.is_congested and len(self._unacknowledged) < _UNACKNOWLEDGED
+            if has_room:
+                self._send(connection, message)
+            else:
+                with self._lock:
+                    self._dropped += 1
+        while not connection.is_congested and self._outbox.send_next(connection.publish):
+            self._sent += 1
+
+    def _send(self, connection: Connection, message: Message) -> None:
+        message_id = connection.publish(message)
+        self._sent += 1
+        if message.qos:
+            self._unacknowledged.add(message_id)
+
+    def _pump(self, connection: Connection, timeout_s: float) -> None:
+        connection.pump(timeout_s, self._wakeup)
+        for message_id in connection.take_acknowledged():
+            self._unacknowledged.discard(message_id)
+            self._outbox.acknowledge(message_id)
+
+    def _take_leave(self, connection: Connection) -> None:
+        left_s = self._deadline_s - time.monotonic()
+        flush_until_s = self._deadline_s - _FAREWELL_SHARE * left_s
+        while time.monotonic() < flush_until_s:
+            self._send_waiting(connection)
+            if not (self._outbox.in_flight or self._pending):
+                break
+            self._pump(connection, flush_until_s - time.monotonic())
+        self._send(connection, self._offline)
+        farewell_until_s = self._deadline_s - 0.1 * left_s
+        while self._unacknowledged and time.monotonic() < farewell_until_s:
+            self._pump(connection, farewell_until_s - time.monotonic())
+        if not self._unacknowledged:
+            connection.close()
+        # else the connection is dropped, and the broker, should it wake up, publishes the will: `offline` again
+
+    def _forget_connection(self) -> None:
+        with self._lock:
+            self._dropped += len(self._pending)
+            self._pending.clear()
+            self._state = "lost" if self._state == "connected" else self._state
+        self._unacknowledged.clear()
+        self._outbox.forget_connection()
+
+    def _note_failure(self, error: EdgeError, lasted_s: float) -> None:
+        was_connected = type(error) is NoConnectionError
+        self._failures = 0 if was_connected and lasted_s >= _STABLE_S else self._failures + 1
+        self._short_connections = self._short_connections + 1 if was_connected and lasted_s < _STABLE_S else 0
+        text = str(error)
+        if self._short_connections >= _SHORT_CONNECTIONS:
+            text += "; it does so again and again: is another node running under the client id %s?" % self._client_id
+        if not self._closing.is_set():
+            level = logging.WARNING if text != self._last_error else logging.DEBUG
+            _LOGGER.log(level, "mqtt: %s; trying again", text)
+        self._state = error.state if isinstance(error, NoConnectionError) else "misconfigured"
+        self._last_error = text
+
+    def _delay_s(self) -> float:
+        if self._state == RefusedError.state:
+            return self._retry.refused_s
+        delay_s = self._retry.first_s * 2.0 ** min(max(0, self._failures - 1), 16)
+        return min(self._retry.longest_s, delay_s) * random.uniform(0.8, 1.0)  # nodes do not come back all at once

@@ -1,0 +1,171 @@
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.outbox import Outbox
+from edge.records import Message
+from edge.store import MemoryStore
+
+
+class Time:
+    def __init__(self):
+        self.now_s = 1000.0
+
+    def __call__(self):
+        return self.now_s
+
+
+class Wire:
+    """Takes what is sent; ids are given anew by each connection, as paho does."""
+
+    def __init__(self):
+        self.sent, self.message_id, self.is_cut = [], 0, False
+
+    def send(self, message):
+        if self.is_cut:
+            raise OSError("cut")
+        self.message_id += 1
+        self.sent.append(message)
+        return self.message_id
+
+    def numbers(self):
+        return [json.loads(message.payload.decode())["n"] for message in self.sent]
+
+    def replayed(self):
+        return [json.loads(message.payload.decode())["replayed"] for message in self.sent]
+
+
+def make_message(number, at_s):
+    payload = {"n": number, "ts_ms": int(at_s * 1000), "replayed": False}
+    return Message("t", json.dumps(payload).encode(), 1, False, True)
+
+
+def make_outbox(store=None, window=20, remembered=1024):
+    now = Time()
+    return Outbox(store or MemoryStore(), window, remembered, monotonic_s=now, wall_s=now), now
+
+
+def test_no_more_than_a_window_is_on_its_way():
+    outbox, now = make_outbox(window=3)
+    wire = Wire()
+    for number in range(5):
+        outbox.add(make_message(number, now()))
+    while outbox.send_next(wire.send):
+        pass
+    assert wire.numbers() == [0, 1, 2]
+    assert outbox.in_flight == 3
+    outbox.acknowledge(2)
+    assert outbox.send_next(wire.send)
+    assert wire.numbers() == [0, 1, 2, 3]
+
+
+def test_acknowledged_rows_leave_the_store_and_foreign_ids_do_nothing():
+    store = MemoryStore()
+    outbox, now = make_outbox(store)
+    outbox.add(make_message(0, now()))
+    outbox.acknowledge(77)
+    outbox.send_next(Wire().send)
+    assert store.counts().waiting == 1
+    outbox.acknowledge(1)
+    assert store.counts().waiting == 0
+
+
+def test_after_a_lost_connection_the_unacknowledged_go_again_first_and_in_order():
+    outbox, now = make_outbox()
+    first, second = Wire(), Wire()
+    for number in range(4):
+        outbox.add(make_message(number, now()))
+    while outbox.send_next(first.send):
+        pass
+    outbox.acknowledge(2)
+    outbox.forget_connection()
+    outbox.add(make_message(4, now()))
+    while outbox.send_next(second.send):
+        pass
+    assert second.numbers() == [0, 2, 3, 4]
+    assert second.replayed() == [False] * 4
+
+
+def test_news_do_not_wait_behind_a_backlog_which_says_that_it_is_one():
+    outbox, now = make_outbox(window=2)
+    wire = Wire()
+    for number in range(5):
+        outbox.add(make_message(number, now()))
+    now.now_s += 60.0
+    outbox.add(make_message(5, now()))
+    for _ in range(10):
+        while outbox.send_next(wire.send):
+            pass
+        for message_id in range(1, wire.message_id + 1):
+            outbox.acknowledge(message_id)
+    assert wire.numbers() == [5, 0, 1, 2, 3, 4]
+    assert wire.replayed() == [False] + [True] * 5
+
+
+def test_rows_of_an_earlier_start_are_sent_and_old_ones_marked():
+    store = MemoryStore()
+    store.put(make_message(0, 1000.0 - 3600.0))
+    store.put(make_message(1, 1000.0 - 5.0))
+    outbox, _ = make_outbox(store)
+    wire = Wire()
+    while outbox.send_next(wire.send):
+        pass
+    assert wire.numbers() == [0, 1]
+    assert wire.replayed() == [True, False]
+
+
+def test_a_send_that_fails_leaves_the_row_unsent():
+    outbox, now = make_outbox()
+    outbox.add(make_message(0, now()))
+    wire = Wire()
+    wire.is_cut = True
+    with pytest.raises(OSError, match="cut"):
+        outbox.send_next(wire.send)
+    wire.is_cut = False
+    assert outbox.send_next(wire.send)
+    assert wire.numbers() == [0]
+
+
+ACTIONS = st.lists(st.one_of(st.sampled_from(["add", "send", "send", "lose", "wait"]), st.integers(1, 12)),
+                   max_size=120)
+
+
+@given(ACTIONS, st.integers(1, 5), st.integers(1, 6))
+@settings(max_examples=300, deadline=None)
+def test_every_row_arrives_and_none_twice_in_one_connection(actions, window, remembered):
+    store = MemoryStore()
+    outbox, now = make_outbox(store, window, remembered)
+    wire, wires, added, acknowledged = Wire(), [], 0, set()
+
+    def acknowledge(message_id):
+        outbox.acknowledge(message_id)
+        acknowledged.add(wire.numbers()[message_id - 1])
+
+    for action in actions + ["lose"]:
+        if action == "add":
+            outbox.add(make_message(added, now()))
+            added += 1
+        elif action == "send":
+            outbox.send_next(wire.send)
+        elif action == "lose":
+            outbox.forget_connection()
+            wires.append(wire)
+            wire = Wire()
+        elif action == "wait":
+            now.now_s += 20.0
+        elif action <= wire.message_id:
+            acknowledge(action)
+        assert outbox.in_flight <= window
+    answered = 0
+    while outbox.send_next(wire.send) or answered < wire.message_id:
+        answered = wire.message_id
+        for message_id in range(1, answered + 1):
+            acknowledge(message_id)
+    for each in wires + [wire]:
+        assert len(set(each.numbers())) == len(each.sent)
+        old = [n for n, is_replayed in zip(each.numbers(), each.replayed()) if is_replayed]
+        assert old == sorted(old)
+    assert acknowledged == set(range(added))
+    assert store.counts().waiting == 0
