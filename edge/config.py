@@ -9,6 +9,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from edge.errors import ConfigError
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
+_MAX_BYTES = 1 << 20
 RESERVED_SLUGS = frozenset(["status", "info", "health", "check", "summary"])
 SHIPPED_BUNDLE = Path(__file__).resolve().parent.parent / "engines" / "urban"
 
@@ -107,23 +108,26 @@ def load_config(path: Path) -> Config:
     """
     try:
         with open(str(path), "rb") as file:
-            text = file.read(1 << 20).decode("utf-8")
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ConfigError("configuration %s is longer than 1 MiB; give another with --config" % path)
+        tables = _parse_toml(content.decode("utf-8"))
     except OSError as error:
         raise ConfigError("configuration %s cannot be read: %s; give another with --config" % (path, error.strerror)) \
             from error
     except UnicodeDecodeError as error:
         raise ConfigError("configuration %s is not UTF-8 text (%s)" % (path, error)) from error
-    try:
-        return config_from_mapping(_parse_toml(text))
     except (ValueError, RecursionError) as error:  # both TOML readers' errors are ValueErrors
         raise ConfigError("configuration %s is not TOML: %s" % (path, error)) from error
+    try:
+        return config_from_mapping(tables)
     except ConfigError as error:
         raise ConfigError("configuration %s: %s" % (path, error)) from error
 
 
 def config_from_mapping(values: Dict[str, Any]) -> Config:
     """Check parsed tables and fill in defaults.  Raises ConfigError."""
-    _refuse_unknown("table", values, [name for name in Config._fields])
+    _refuse_unknown("table", values, list(Config._fields))
     sources = values.get("source", [])
     if not isinstance(sources, list) or not sources:
         raise ConfigError("no [[source]] table; expected at least one, with name and type")
@@ -169,6 +173,10 @@ def _read_table(kind: Any, where: str, given: Any) -> Any:
 
 
 def _value_of_type(where: str, name: str, value: Any, kind: Any) -> Any:
+    if isinstance(value, int) and abs(value) >= 1 << 63:  # TOML's own bound; Python reads longer ones
+        raise ConfigError("%s: %s is a number of more than 64 bits; expected less" % (where, name))
+    if isinstance(value, str) and "\0" in value:
+        raise ConfigError("%s: %s is %r; expected a string without NUL" % (where, name, value))
     if kind in (float, Optional[float]) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     expected = float if kind == Optional[float] else kind
@@ -250,7 +258,7 @@ def _source_conditions(source: SourceConfig) -> List[Tuple[bool, str]]:
          where + "sample_rate_hz is %d; expected 8000 to 192000, or 0 for the device's own" % source.sample_rate_hz),
         (0 <= source.channels <= 64 and (source.channels > 0 or source.type == "microphone"),
          where + "channels is %d; expected 1 to 64" % source.channels),
-        (-1 <= source.channel and (source.channels == 0 or source.channel < max(1, source.channels)
+        (source.channel >= -1 and (source.channels == 0 or source.channel < max(1, source.channels)
                                    or source.type == "file"),
          where + "channel is %d of %d; expected -1 (the mean of all) or an index from 0"
          % (source.channel, source.channels)),
