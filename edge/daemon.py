@@ -102,11 +102,11 @@ class Daemon:
 
     def _health_message(self) -> Message:
         counts = [listener.counts for listener in self._listeners]
-        values = {  # type: Dict[str, Any]
+        values = {
             "uptime_s": time.monotonic() - self._started_s,
             "sources_online": sum(listener.status == "online" for listener in self._listeners),
             "sources_configured": len(self._listeners), "windows": sum(c.windows for c in counts),
-            "gaps": sum(c.gaps for c in counts), "lost_s": sum(c.lost_s for c in counts)}
+            "gaps": sum(c.gaps for c in counts), "lost_s": sum(c.lost_s for c in counts)}  # type: Dict[str, Any]
         values.update(self._publisher.health())
         values.update(self._usage.measure())
         return self._factory.build("health", self._clock.utc_now(), values)

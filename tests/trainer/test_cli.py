@@ -1,0 +1,138 @@
+"""From data to bundle by the command line, on tiny real data; and what is refused."""
+import json
+
+import numpy as np
+import pytest
+import timm
+import torch
+
+from engines.bundle import load_bundle
+from engines.runtimes import open_runtime
+from engines.selftest import run_selftest
+from trainer.calibration import choose_decision, foreignness, measure
+from trainer.cli import main
+from trainer.evaluate import Predictions, load_averaged_model, load_predictions
+from trainer.inference import compute_clip_logits, cut_windows
+
+BACKBONE = "test_efficientnet"
+
+
+@pytest.fixture
+def data(tmp_path, urbansound8k, esc10):
+    torch.manual_seed(0)
+    torch.save(timm.create_model(BACKBONE, num_classes=10).state_dict(), tmp_path / "weights.pth")
+    return ["--data", str(urbansound8k), "--foreign", str(esc10)]
+
+
+def fit(tmp_path, data, name, *more):
+    return main(["--device", "cpu", "fit", *data, "--out", str(tmp_path / name), "--backbone", BACKBONE, "--epochs", "1",
+                 "--batch", "4", "--weights", str(tmp_path / "weights.pth"), *more])
+
+
+def test_from_data_to_a_bundle_that_a_node_loads(tmp_path, data, fixtures, capsys):
+    held_out = ["--hold-out-fold", "2", "--foreign-hold-out", "rooster"]
+    assert fit(tmp_path, data, "fold2", *held_out) == 0
+    assert fit(tmp_path, data, "all") == 0
+    capsys.readouterr()
+    assert main(["--device", "cpu", "evaluate", str(tmp_path / "fold2"), *data]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["clips"] == 3 and list(figures["accuracy_by_fold"]) == ["2"] and figures["foreign"]["clips"] == 1
+    assert main(["export", str(tmp_path / "all"), "--evaluated", str(tmp_path / "fold2"), "--name", "tiny", "--selftest",
+                 str(fixtures / "siren-90014.ogg"), "--out", str(tmp_path / "bundle"), "--description", "A test.",
+                 "--licence", "CC0", "--limit", "Hears nothing."]) == 0
+    bundle = load_bundle(tmp_path / "bundle")
+    assert bundle.labels == ("car_horn", "dog_bark", "siren") and bundle.n_outputs == 4
+    card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    assert "Hears nothing." in card and "95 % interval by recording" in card
+    with open_runtime(bundle) as runtime:
+        assert run_selftest(bundle, runtime).logit_error < 1e-3
+
+
+def test_the_held_out_is_never_trained_on(tmp_path, data, capsys):
+    from trainer.data.datasets import read_dataset
+    from trainer.run import read_record, select_clips
+    fit(tmp_path, data, "run", "--hold-out-fold", "1", "--foreign-hold-out", "rain", "--foreign-reserve", "rooster:2")
+    record = read_record(tmp_path / "run")
+    selection = select_clips(record, read_dataset(data[1]), read_dataset(data[3]))
+    assert {clip.fold for clip in selection.test} == {1} and {clip.fold for clip in selection.train} == {2}
+    assert not {c.source_id for c in selection.train} & {c.source_id for c in selection.test}
+    assert {clip.category for clip in selection.foreign_test} == {"rain"}
+    assert {clip.category for clip in selection.foreign_train} == {"clock_tick"}
+
+
+@pytest.mark.parametrize("arguments, complaint", [
+    (["--hold-out-fold", "7"], "no fold 7"),
+    (["--foreign-hold-out", "whale"], "whale"),
+])
+def test_what_cannot_be_trained_is_one_line(tmp_path, data, capsys, arguments, complaint):
+    assert fit(tmp_path, data, "run", *arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("soundclr-train: ") and complaint in error
+
+
+def test_a_run_without_a_held_out_fold_is_not_evaluated(tmp_path, data, capsys):
+    fit(tmp_path, data, "run")
+    assert main(["evaluate", str(tmp_path / "run"), *data]) == 2
+    assert "held no fold out" in capsys.readouterr().err
+
+
+def test_a_folder_that_holds_another_run_is_refused(tmp_path, data, capsys):
+    assert fit(tmp_path, data, "run") == 0
+    assert fit(tmp_path, data, "run", "--hold-out-fold", "1") == 2
+    assert fit(tmp_path, data, "run", "--epochs", "3") == 2
+
+
+def test_windows_of_long_and_short_clips():
+    from trainer.recipe import URBAN_FRONTEND as SPEC
+    assert cut_windows(np.ones(1000, np.float32), SPEC, "centre_silence").shape == (1, SPEC.window_samples)
+    ramp = np.arange(int(6.2 * SPEC.sample_rate_hz), dtype=np.float32)
+    windows = cut_windows(ramp, SPEC, "centre_silence")
+    assert windows[:, 0].tolist() == [0.0, 43 * 512.0, 86 * 512.0]
+
+
+def test_a_clip_of_several_windows_gets_their_mean(tmp_path, data):
+    fit(tmp_path, data, "run")
+    model, recipe, _ = load_averaged_model(tmp_path / "run")
+    rate = recipe.frontend.sample_rate_hz
+    sound = (np.random.default_rng(0).standard_normal(int(5.1 * rate)) * 0.1).astype(np.float32)
+    one = compute_clip_logits(model, [sound], recipe.frontend, recipe.short_clip)
+    parts = compute_clip_logits(model, list(cut_windows(sound, recipe.frontend, recipe.short_clip)), recipe.frontend,
+                                recipe.short_clip)
+    assert len(parts) == 2 and np.allclose(one[0], parts.mean(axis=0), atol=1e-5)
+
+
+def predictions(n=300, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([rng.integers(0, 3, n), np.full(n // 3, -1)])
+    logits = rng.standard_normal((len(labels), 4)).astype(np.float32)
+    logits[np.arange(len(labels)), labels] += 3.0  # -1 is the last column: foreign sound
+    return Predictions(logits, labels, np.where(labels < 0, 0, 1 + np.arange(len(labels)) % 3),
+                       np.array(["s%d" % (i // 5) for i in range(len(labels))]),
+                       np.where(labels < 0, "bells", "known"), logits)
+
+
+def test_the_rejection_rule_rejects_a_tenth_of_the_known():
+    given = predictions()
+    decision, choice = choose_decision(given, ["a", "b", "c"])
+    x = foreignness(given.logits, "reject_logit")
+    probability = 1 / (1 + np.exp(-(decision.foreign.slope * x + decision.foreign.intercept)))
+    known = given.labels >= 0
+    assert abs((probability[known] >= decision.foreign.threshold).mean() - 0.1) < 0.02
+    assert choice.auroc_by_method["reject_logit"] > 0.9 and choice.foreign_rejected > 0.7
+
+
+def test_figures_do_not_depend_on_the_order_of_clips():
+    given = predictions()
+    order = np.random.default_rng(1).permutation(len(given.labels))
+    shuffled = Predictions(*(array[order] for array in given))
+    first, second = measure(given, ["a", "b", "c"]), measure(shuffled, ["a", "b", "c"])
+    for name in ("accuracy", "macro_f1", "nll", "brier"):
+        assert first[name] == pytest.approx(second[name])
+    assert first["foreign"]["auroc"] == pytest.approx(second["foreign"]["auroc"])
+
+
+def test_predictions_that_are_damaged_are_refused(tmp_path):
+    from trainer.errors import TrainerError
+    (tmp_path / "predictions.npz").write_bytes(b"PK\x03\x04 rubbish")
+    with pytest.raises(TrainerError, match="predictions.npz"):
+        load_predictions(tmp_path)
