@@ -1,14 +1,17 @@
 """Log-mel of a stream, in NumPy: each frame is computed once, the window's reference is applied at read-out.
 
-Cost of a hop of n new frames: n real FFTs, one sparse mel product (two weights a bin), one logarithm; and one pass
-over the window for reference and floor. The ring is written twice, one window apart, so that any window is one
-contiguous slice and nothing is shifted.
+Cost of a hop of n new frames: n real FFTs, one mel product that passes most of the zeros by, one logarithm; and one
+pass over the window for reference and floor. From the spectrum on all is single precision: off by a ten-thousandth of
+a decibel at most on street sound, tones and clicks. The ring is written twice, one window apart, so that any window is
+one contiguous slice and nothing is shifted.
 """
 import numpy as np
 
 from engines.frontend import FrontendSpec, analysis_window, mel_filterbank
 
 _MAX_FRAMES_AT_ONCE = 64  # bounds the work buffers, whatever block size a source delivers
+_BANDS_AT_ONCE = 16  # of the mel product: fewer make more calls, more multiply more zeros; flat from 8 to 32
+_DB_PER_NEPER = np.float32(10.0 / np.log(10.0))  # of power; NumPy's log is twice as fast as its log10
 
 
 class StreamingLogMel:
@@ -20,7 +23,7 @@ class StreamingLogMel:
     def __init__(self, spec: FrontendSpec) -> None:
         self.spec = spec
         self._window = analysis_window(spec).astype(np.float32)
-        self._mel = _SparseMel(mel_filterbank(spec))
+        self._mel = _BandedMel(mel_filterbank(spec))
         self._pending = np.zeros(spec.n_fft + _MAX_FRAMES_AT_ONCE * spec.hop_length, np.float32)
         self._windowed = np.zeros((_MAX_FRAMES_AT_ONCE, spec.n_fft), np.float32)
         self._ring_db = np.zeros((2 * spec.window_frames, spec.n_mels), np.float32)
@@ -75,16 +78,18 @@ class StreamingLogMel:
 
     def _compute_pending(self) -> None:
         spec = self.spec
-        ready = (self._pending_samples - spec.n_fft) // spec.hop_length + 1 if self._pending_samples >= spec.n_fft else 0
-        if ready <= 0:
+        if self._pending_samples < spec.n_fft:
             return
-        ready = min(ready, _MAX_FRAMES_AT_ONCE)
+        ready = min((self._pending_samples - spec.n_fft) // spec.hop_length + 1, _MAX_FRAMES_AT_ONCE)
         stride = self._pending.strides[0]
         frames = np.lib.stride_tricks.as_strided(self._pending, (ready, spec.n_fft), (spec.hop_length * stride, stride))
         windowed = np.multiply(frames, self._window, out=self._windowed[:ready])
-        spectrum = np.fft.rfft(windowed, axis=1)
-        power = np.square(spectrum.real) + np.square(spectrum.imag)
-        self._store(10.0 * np.log10(np.maximum(self._mel.apply(power), spec.amin)))
+        spectrum = np.fft.rfft(windowed, axis=1).astype(np.complex64, copy=False)  # NumPy 1 answers in double
+        power = np.square(spectrum.real)
+        power += np.square(spectrum.imag)
+        power_db = np.log(np.maximum(self._mel.apply(power), np.float32(spec.amin)))  # in place NumPy 1.19 takes 20x
+        power_db *= _DB_PER_NEPER
+        self._store(power_db)
         used = ready * spec.hop_length
         self._pending[:self._pending_samples - used] = self._pending[used:self._pending_samples].copy()
         self._pending_samples -= used
@@ -98,20 +103,22 @@ class StreamingLogMel:
         self.frames += len(power_db)
 
 
-class _SparseMel:
-    """Mel product that touches only the non-zero weights: two a bin instead of n_mels."""
+class _BandedMel:
+    """Mel product in groups of neighbouring bands, each over the bins that its bands touch."""
 
     def __init__(self, bank: np.ndarray) -> None:
-        self._bank = bank.T.copy()
-        spans = [np.flatnonzero(row) for row in bank]
-        self._empty_band = any(len(span) == 0 for span in spans)  # reduceat cannot sum nothing: dense instead
-        if not self._empty_band:
-            self._bins = np.concatenate(spans)
-            self._weights = np.concatenate([row[span] for row, span in zip(bank, spans)])
-            self._starts = np.concatenate([[0], np.cumsum([len(span) for span in spans])[:-1]])
+        self._n_mels = len(bank)
+        self._groups = []
+        for first in range(0, len(bank), _BANDS_AT_ONCE):
+            rows = bank[first:first + _BANDS_AT_ONCE]
+            touched = np.flatnonzero(rows.any(axis=0))
+            low, high = (touched[0], touched[-1] + 1) if len(touched) else (0, 1)
+            weights = np.ascontiguousarray(rows[:, low:high].T, np.float32)
+            self._groups.append((slice(first, first + len(rows)), slice(low, high), weights))
 
     def apply(self, power: np.ndarray) -> np.ndarray:
-        """[F, n_fft // 2 + 1] -> [F, n_mels]."""
-        if self._empty_band:
-            return power.dot(self._bank)
-        return np.add.reduceat(power[:, self._bins] * self._weights, self._starts, axis=1)
+        """[F, n_fft // 2 + 1] -> [F, n_mels], both float32."""
+        mel = np.empty((len(power), self._n_mels), np.float32)
+        for bands, bins, weights in self._groups:
+            np.matmul(power[:, bins], weights, out=mel[:, bands])
+        return mel
