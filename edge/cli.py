@@ -174,5 +174,5 @@ def _watch(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-_COMMANDS = {"run": _run, "classify": _classify, "check": _check, "devices": _devices,
-             "watch": _watch}  # type: Dict[str, Callable[[argparse.Namespace], int]]
+_COMMANDS: Dict[str, Callable[[argparse.Namespace], int]] = {"run": _run, "classify": _classify, "check": _check, "devices": _devices,
+             "watch": _watch}

@@ -92,7 +92,7 @@ class Daemon:
 
     def _info_message(self) -> Message:
         node = self._config.node
-        runtimes = sorted(set(listener.runtime for listener in self._listeners if listener.runtime))
+        runtimes = sorted({listener.runtime for listener in self._listeners if listener.runtime})
         return self._factory.build("info", self._clock.utc_now(), {
             "version": __version__, "python": platform.python_version(), "machine": platform.platform(),
             "runtime": "; ".join(runtimes), "started": self._started, "labels": list(self._bundle.labels),
@@ -102,11 +102,11 @@ class Daemon:
 
     def _health_message(self) -> Message:
         counts = [listener.counts for listener in self._listeners]
-        values = {
+        values: Dict[str, Any] = {
             "uptime_s": time.monotonic() - self._started_s,
             "sources_online": sum(listener.status == "online" for listener in self._listeners),
             "sources_configured": len(self._listeners), "windows": sum(c.windows for c in counts),
-            "gaps": sum(c.gaps for c in counts), "lost_s": sum(c.lost_s for c in counts)}  # type: Dict[str, Any]
+            "gaps": sum(c.gaps for c in counts), "lost_s": sum(c.lost_s for c in counts)}
         values.update(self._publisher.health())
         values.update(self._usage.measure())
         return self._factory.build("health", self._clock.utc_now(), values)
@@ -125,7 +125,7 @@ class _StopSignals:
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
-        self._previous = {}  # type: Any
+        self._previous: Any = {}
 
     def __enter__(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -40,7 +40,7 @@ def decide(logits: np.ndarray, level_dbfs: Optional[float], background_dbfs: Opt
     if level_dbfs is None:
         return Verdict(scores, None, 0.0, foreign, (), (), "silence")
     label = max(bundle.labels, key=lambda name: scores[name])
-    reason = None  # type: Optional[str]
+    reason: Optional[str] = None
     if not gate_open(level_dbfs, background_dbfs, gate):
         reason = "below_gate"
     elif foreign >= bundle.decision.foreign.threshold:

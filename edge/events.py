@@ -55,8 +55,8 @@ class EventDetector:
                  id_prefix: str) -> None:
         self._config, self._envelope, self._prefix, self._hop_s = config, envelope, id_prefix, hop_s
         self._of = max(1, int(round(config.confirm_s / hop_s)) + 1)
-        self._recent = {label: deque(maxlen=self._of) for label in labels}  # type: Dict[str, Deque[_Window]]
-        self._open = {}  # type: Dict[str, _Open]
+        self._recent: Dict[str, Deque[_Window]] = {label: deque(maxlen=self._of) for label in labels}
+        self._open: Dict[str, _Open] = {}
         self._count = 0
         self._stretch_start_s = math.inf  # start of the first window since the last gap
 

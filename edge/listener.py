@@ -45,15 +45,15 @@ class Listener:
         self._id_prefix = "%s-%s" % (boot_id[:12], source.name)
         self._thread = threading.Thread(target=self._run, name="hear-" + source.name)
         self._clock = SourceClock()
-        self._latest = None  # type: Optional[Classification]
-        self._active = ()  # type: Tuple[str, ...]
+        self._latest: Optional[Classification] = None
+        self._active: Tuple[str, ...] = ()
         self._next_classification_s = self._next_state_s = 0.0
         self._generation = 0  # of pipelines: event ids stay unique when a device returns with another rate
         self.name = source.name
         self.counts = ListenerCounts()
         self.status = "offline"
         self.runtime = ""  # what computes, once the scorer is open
-        self.failure = None  # type: Optional[Exception]
+        self.failure: Optional[Exception] = None
         self.ready = threading.Event()  # scorer proven and source open, or failed
 
     def start(self) -> None:
@@ -99,7 +99,7 @@ class Listener:
                 self._follow(source, scorer)
 
     def _follow(self, source: Source, scorer: Scorer) -> None:
-        pipeline = None  # type: Optional[Pipeline]
+        pipeline: Optional[Pipeline] = None
         try:
             while not self._stop.is_set():
                 block = source.read(_READ_TIMEOUT_S)

@@ -48,7 +48,7 @@ class Pipeline:
         self._heard_s = 0.0
         self._logit_sum = np.zeros(bundle.n_outputs)
         self._windows = self._open_windows = 0
-        self._loudest_dbfs = None  # type: Optional[float]
+        self._loudest_dbfs: Optional[float] = None
 
     @property
     def active_labels(self) -> Tuple[str, ...]:

@@ -51,8 +51,8 @@ class FrontendSpec(NamedTuple):
         return self.sample_rate_hz / float(self.hop_length)
 
 
-_SUPPORTED = {"window": ("hann",), "mel_scale": ("slaney",), "mel_norm": ("slaney",), "power": (2.0,),
-              "center": (False,), "reference": ("max", "fixed")}  # type: Dict[str, Any]
+_SUPPORTED: Dict[str, Any] = {"window": ("hann",), "mel_scale": ("slaney",), "mel_norm": ("slaney",), "power": (2.0,),
+              "center": (False,), "reference": ("max", "fixed")}
 _N_FFT_RANGE = (256, 4096)
 
 

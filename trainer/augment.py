@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engines.frontend import FrontendSpec
+from trainer.frontend import LogMel
 from trainer.recipe import Augmentation
 
 _SILENCE = 1e-5  # RMS below which a clip is not scaled any more
@@ -142,10 +142,10 @@ def roll_randomly(network_input: Tensor, generator: torch.Generator) -> Tensor:
     return network_input.gather(3, index)
 
 
-def augment_spectrograms(power_db: Tensor, frontend: torch.nn.Module, generator: torch.Generator,
+def augment_spectrograms(power_db: Tensor, frontend: LogMel, generator: torch.Generator,
                          recipe: Augmentation) -> Tensor:
     """From mel power to the network's input, augmented.  [B, n_mels, F] -> [B, 1, n_mels, F]."""
-    spec: FrontendSpec = frontend.spec
+    spec = frontend.spec
     silence = -spec.top_db * spec.scale + spec.offset
     network_input = frontend.network_input(random_response(power_db, generator, recipe))
     network_input = random_warp(network_input, generator, recipe, silence)

@@ -47,7 +47,8 @@ class Fit:
         torch.manual_seed(recipe.seed)
         self.source = BatchSource(known, foreign, len(labels), recipe)
         self.frontend = LogMel(recipe.frontend).to(self.device)
-        self.model = SoundNet(recipe.backbone, len(labels)).to(self.device, memory_format=torch.channels_last)
+        self.model = SoundNet(recipe.backbone, len(labels)).to(self.device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from torch's stubs
         self.optimiser = torch.optim.AdamW(_parameter_groups(self.model, recipe.weight_decay),
                                            lr=recipe.learning_rate)
         self.schedule = LambdaLR(self.optimiser, lambda step: _one_cycle(step, self.source.steps * recipe.epochs,
@@ -98,7 +99,7 @@ class Fit:
             raise TrainerError("the loss became %s in epoch %d; lower learning_rate (%g) or raise temperature (%g)"
                                % (loss.item(), self.epoch + 1, self.recipe.learning_rate, self.recipe.temperature))
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.schedule.step()
         update_average(self.averaged, self.model, self.recipe.ema_decay)

@@ -26,14 +26,13 @@ def cut_windows(samples: np.ndarray, spec: FrontendSpec, short_clip: str) -> np.
     """
     if len(samples) < spec.window_samples:
         return fill_short_clip(samples, spec.window_samples, short_clip)[None]
-    windows, number = [], 0
+    windows: list[np.ndarray] = []
     while True:
         # as the node does: the first frame at or after each multiple of the hop
-        start = int(round(number * HOP_S * spec.frames_per_s)) * spec.hop_length
+        start = int(round(len(windows) * HOP_S * spec.frames_per_s)) * spec.hop_length
         if start + spec.window_samples > len(samples):
             return np.stack(windows)
         windows.append(samples[start:start + spec.window_samples])
-        number += 1
 
 
 @torch.no_grad()

@@ -36,7 +36,7 @@ class SoundNet(nn.Module):
                  dropout: float = 0.2, drop_path: float = 0.1) -> None:
         super().__init__()
         self.backbone = timm.create_model(backbone, num_classes=0, in_chans=1, drop_path_rate=drop_path)
-        width = self.backbone.num_features
+        width = int(self.backbone.num_features)  # type: ignore[arg-type]  # timm's modules are untyped
         self.dropout = nn.Dropout(dropout)
         self.projection = nn.Sequential(nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, projection_dim))
         self.classifier = nn.Linear(width, n_labels + 1)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from engines.frontend import FrontendSpec
 from trainer.errors import TrainerError
@@ -72,8 +72,9 @@ def recipe_from_json(text: str) -> Recipe:
     try:
         values = json.loads(text)
         values["frontend"] = FrontendSpec(**values["frontend"])
-        values["augmentation"] = Augmentation(**{name: tuple(value) if isinstance(value, list) else value
-                                                 for name, value in values["augmentation"].items()})
+        augmentation: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
+                                        for name, value in values["augmentation"].items()}
+        values["augmentation"] = Augmentation(**augmentation)
         return Recipe(**values)
     except (ValueError, KeyError, TypeError) as error:
         raise TrainerError("the checkpoint's recipe is not one of this version (%s); train again" % error) from error

@@ -16,7 +16,7 @@ class OnnxRuntime(Runtime):
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         super().__init__(bundle)
         self._threads = threads
-        self._session = None  # type: Optional[Any]
+        self._session: Optional[Any] = None
         self._version = ""
 
     def open(self) -> None:
@@ -54,7 +54,7 @@ class OnnxRuntime(Runtime):
     def _infer(self, network_input: np.ndarray) -> np.ndarray:
         if self._session is None:
             raise RuntimeError("the runtime is not open")
-        logits = self._session.run(None, {self._input_name: network_input})[0][0]  # type: np.ndarray
+        logits: np.ndarray = self._session.run(None, {self._input_name: network_input})[0][0]
         return logits
 
     def _check(self, session: Any) -> None:

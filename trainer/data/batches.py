@@ -44,7 +44,7 @@ class BatchSource:
                     for i in rng.choice(len(self._known), self._recipe.batch, p=self._weights)]
             if self._foreign is not None:
                 chosen = rng.choice(len(self._foreign), self._recipe.foreign_batch, p=self._foreign_weights)
-                rows += [self._foreign_row(int(i), rng) for i in chosen]
+                rows += [self._foreign_row(self._foreign, int(i), rng) for i in chosen]
             samples, targets, labels = zip(*rows, strict=True)
             yield Batch(torch.from_numpy(np.stack(samples)), torch.from_numpy(np.stack(targets)),
                         torch.tensor(labels))
@@ -60,15 +60,16 @@ class BatchSource:
             target = weight * target + (1.0 - weight) * self._one_hot(int(self._known.labels[other]))
             label = UNKNOWN_LABEL if self._known.labels[other] != label else label
         if rng.random() < recipe.background_p:
-            sound = add_background(sound, self._random_foreign(rng), rng, recipe)
+            below = None if self._foreign is None else self._random_foreign(self._foreign, rng)
+            sound = add_background(sound, below, rng, recipe)
         return random_gain(sound, rng, recipe), target, label
 
-    def _foreign_row(self, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
+    def _foreign_row(self, foreign: Waveforms, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
         recipe = self._recipe.augmentation
         sound = self._made_up(rng) if rng.random() < recipe.made_up_foreign_p \
-            else self._window(self._foreign.samples[i], rng)
+            else self._window(foreign.samples[i], rng)
         if rng.random() < recipe.mix_p:
-            sound = mix_pair(sound, self._window(self._random_foreign(rng), rng), float(rng.beta(1.0, 1.0)))
+            sound = mix_pair(sound, self._window(self._random_foreign(foreign, rng), rng), float(rng.beta(1.0, 1.0)))
         if rng.random() < recipe.background_p:
             sound = add_background(sound, None, rng, recipe)
         return random_gain(sound, rng, recipe), self._one_hot(self._n_labels), UNKNOWN_LABEL
@@ -79,10 +80,8 @@ class BatchSource:
             return coloured_noise(spec.window_samples, rng)
         return struck_partials(spec.window_samples, rng, spec.sample_rate_hz)
 
-    def _random_foreign(self, rng: np.random.Generator) -> np.ndarray | None:
-        if self._foreign is None:
-            return None
-        return self._foreign.samples[int(rng.choice(len(self._foreign), p=self._foreign_weights))]
+    def _random_foreign(self, foreign: Waveforms, rng: np.random.Generator) -> np.ndarray:
+        return foreign.samples[int(rng.choice(len(foreign), p=self._foreign_weights))]
 
     def _window(self, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         spec, recipe = self._recipe.frontend, self._recipe.augmentation

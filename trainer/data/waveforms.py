@@ -29,7 +29,7 @@ class Waveforms(NamedTuple):
         at = np.flatnonzero(chosen)
         return Waveforms([self.samples[i] for i in at], self.labels[at], self.folds[at], [self.clips[i] for i in at])
 
-    def __len__(self) -> int:  # type: ignore[override]
+    def __len__(self) -> int:
         return len(self.samples)
 
 
