@@ -26,10 +26,11 @@ class Outbox:
 
     Args:
         window: rows on their way at once.
-        remembered: so many new rows are known to be new; more in half a minute count as backlog.
+        remembered: so many new rows are known to be new; where more come in half a minute, the oldest of them count as
+            backlog, and the order breaks there.
     """
 
-    def __init__(self, store: Store, window: int = 20, remembered: int = 1024,
+    def __init__(self, store: Store, window: int = 20, remembered: int = 10000,
                  monotonic_s: Callable[[], float] = time.monotonic, wall_s: Callable[[], float] = time.time) -> None:
         self._store, self._window, self._remembered = store, window, remembered
         self._monotonic_s, self._wall_s = monotonic_s, wall_s
