@@ -150,7 +150,7 @@ class EventDetector:
 
     def _find_rise(self, earliest_s: float, latest_s: float, is_first_of_stretch: bool) -> Optional[float]:
         """Time of the first steep rise of the envelope between two times; None where there is none."""
-        begin = self._envelope.first_frame(earliest_s)
+        begin = self._envelope.first_frame(earliest_s, latest_s)
         levels = np.nan_to_num(self._envelope.levels(earliest_s, latest_s), nan=-160.0)
         if len(levels) < 2:
             return None
@@ -185,4 +185,5 @@ class EventDetector:
         if loud - quiet < 2 * _LEAST_RISE_DB:
             return bound_s
         active = np.flatnonzero(np.nan_to_num(inside, nan=-160.0) >= quiet + 0.4 * (loud - quiet))
-        return (self._envelope.first_frame(event.start_s) + int(active[-1]) + 1) * self._envelope.frame_s
+        end = self._envelope.first_frame(event.start_s, bound_s) + int(active[-1]) + 1
+        return min(end * self._envelope.frame_s, bound_s)

@@ -84,6 +84,7 @@ class Pipeline:
         return ClipAnswer(verdict, self._windows)
 
     def _break(self, end_reason: str) -> Heard:
+        self._envelope.stop()
         heard = self._judge(self._scorer.push(self._resampler.flush()), Heard([], []))
         heard = self._judge(self._scorer.finish(), heard)
         heard.events.extend(self._detector.finish(end_reason))
@@ -96,7 +97,7 @@ class Pipeline:
             start_s = self._base_s + answer.first_sample / rate_hz
             # the filter's tail may reach a fraction of a millisecond past the last sample heard
             end_s = max(start_s, min(self._base_s + answer.end_sample / rate_hz, self._heard_s))
-            level_dbfs, background_dbfs = self._loudest(start_s, end_s), self._envelope.background_dbfs()
+            level_dbfs, background_dbfs = self._loudest(start_s, end_s), self._envelope.background_dbfs(end_s)
             verdict = decide(answer.logits, level_dbfs, background_dbfs, self._bundle, self._gate, self._off_ratio)
             self._remember(answer, verdict, level_dbfs)
             heard.classifications.append(Classification(

@@ -49,10 +49,10 @@ def test_background_needs_twenty_seconds_and_ignores_loud_events():
     quiet, loud = np.full(RATE_HZ, 0.001, np.float32), np.full(RATE_HZ, 0.5, np.float32)
     for _ in range(19):
         envelope.push(quiet)
-    assert envelope.background_dbfs() is None
+    assert envelope.background_dbfs(19.0) is None
     for _ in range(10):
         envelope.push(loud)
-    assert abs(envelope.background_dbfs() + 60.0) < 0.1
+    assert abs(envelope.background_dbfs(29.0) + 60.0) < 0.1
 
 
 def test_only_the_last_five_minutes_count():
@@ -60,4 +60,35 @@ def test_only_the_last_five_minutes_count():
     for _ in range(400):
         envelope.push(np.full(RATE_HZ, 0.1, np.float32))
     assert len(envelope.levels(0.0, 1000.0)) == 2400
-    assert abs(envelope.first_frame(0.0) * envelope.frame_s - 100.0) < 0.2
+    assert abs(envelope.first_frame(0.0, 1000.0) * envelope.frame_s - 100.0) < 0.2
+
+
+def test_what_comes_later_changes_no_answer():
+    samples = np.random.RandomState(0).randn(40 * RATE_HZ).astype(np.float32) * np.linspace(0.001, 0.5, 40 * RATE_HZ)
+    just_so_far, far_ahead = Envelope(RATE_HZ), Envelope(RATE_HZ)
+    just_so_far.push(samples[:int(30.2 * RATE_HZ)])
+    far_ahead.push(samples)
+    assert np.array_equal(just_so_far.levels(10.0, 30.2), far_ahead.levels(10.0, 30.2))
+    assert just_so_far.background_dbfs(30.2) == far_ahead.background_dbfs(30.2) < far_ahead.background_dbfs(40.0) - 1.0
+
+
+def test_a_frame_that_began_in_a_gap_has_the_level_of_what_was_heard_of_it():
+    envelope = Envelope(RATE_HZ)
+    envelope.skip(FRAME + 400)
+    envelope.push(np.full(2 * FRAME, 0.1, np.float32))
+    levels = envelope.levels(0.0, 0.375)
+    assert np.isnan(levels[0]) and np.allclose(levels[1:], -20.0, atol=0.01)
+    envelope.skip(5 * FRAME + 900)  # of too little, none
+    envelope.push(np.full(FRAME, 0.1, np.float32))
+    assert np.isnan(envelope.levels(5 * 0.125, 1.0)).all()
+
+
+def test_a_stream_that_stops_within_a_frame_is_heard_to_its_end():
+    envelope = Envelope(RATE_HZ)
+    envelope.push(np.full(FRAME + 300, 0.1, np.float32))
+    assert len(envelope.levels(0.0, 0.1625)) == 1
+    envelope.stop()
+    assert np.allclose(envelope.levels(0.0, 0.1625), -20.0, atol=0.01) and len(envelope.levels(0.0, 0.1625)) == 2
+    assert len(envelope.levels(0.0, 0.15)) == 1  # a time before the end has a part of a frame only
+    envelope.skip(FRAME + 600)
+    assert len(envelope.levels(0.0, 0.1625)) == 1
