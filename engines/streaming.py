@@ -9,7 +9,7 @@ import numpy as np
 
 from engines.frontend import FrontendSpec, analysis_window, mel_filterbank
 
-_MAX_FRAMES_AT_ONCE = 64  # bounds the work buffers, whatever block size a source delivers
+_MAX_FRAMES_AT_ONCE = 64  # bounds the work buffers; samples wait until so many are there, or a window is read
 _BANDS_AT_ONCE = 16  # of the mel product: fewer make more calls, more multiply more zeros; flat from 8 to 32
 _DB_PER_NEPER = np.float32(10.0 / np.log(10.0))  # of power; NumPy's log is twice as fast as its log10
 
@@ -24,7 +24,7 @@ class StreamingLogMel:
         self.spec = spec
         self._window = analysis_window(spec).astype(np.float32)
         self._mel = _BandedMel(mel_filterbank(spec))
-        self._pending = np.zeros(spec.n_fft + _MAX_FRAMES_AT_ONCE * spec.hop_length, np.float32)
+        self._pending = np.zeros(spec.n_fft + (_MAX_FRAMES_AT_ONCE - 1) * spec.hop_length, np.float32)
         self._windowed = np.zeros((_MAX_FRAMES_AT_ONCE, spec.n_fft), np.float32)
         self._ring_db = np.zeros((2 * spec.window_frames, spec.n_mels), np.float32)
         self._output = np.zeros((spec.n_mels, spec.window_frames), np.float32)
@@ -33,7 +33,12 @@ class StreamingLogMel:
     def reset(self) -> None:
         """Forget everything heard: after a gap, nothing may be glued to what was before."""
         self._pending_samples = 0
-        self.frames = 0  # computed since the last reset
+        self._computed = 0  # frames in the ring, or gone from it, since the last reset
+
+    @property
+    def frames(self) -> int:
+        """Frames that the samples since the last reset have completed."""
+        return self._computed + self._ready_frames()
 
     def push(self, samples: np.ndarray) -> int:
         """Take mono float32 samples [T] at the spec's rate.  Returns how many frames they completed."""
@@ -44,14 +49,13 @@ class StreamingLogMel:
             self._pending[self._pending_samples:self._pending_samples + len(part)] = part
             self._pending_samples += len(part)
             taken += len(part)
-            self._compute_pending()
+            if self._pending_samples == len(self._pending):
+                self._compute_ready()
         return self.frames - before
 
     def samples_until_frames(self, frames: int) -> int:
         """How many more samples `push` needs until `frames` frames have been computed; 0 where they are there."""
-        if frames <= self.frames:
-            return 0
-        needed = (frames - self.frames - 1) * self.spec.hop_length + self.spec.n_fft
+        needed = (frames - self._computed - 1) * self.spec.hop_length + self.spec.n_fft
         return max(0, needed - self._pending_samples)
 
     def read_window(self) -> np.ndarray:
@@ -66,7 +70,8 @@ class StreamingLogMel:
         spec = self.spec
         if self.frames < spec.window_frames:
             raise ValueError("%d frames so far; a window needs %d" % (self.frames, spec.window_frames))
-        end = (self.frames - 1) % spec.window_frames + spec.window_frames + 1
+        self._compute_ready()
+        end = (self._computed - 1) % spec.window_frames + spec.window_frames + 1
         window_db = self._ring_db[end - spec.window_frames:end]
         reference_db = window_db.max() if spec.reference == "max" else np.float32(spec.reference_db)
         # scale and offset are folded into one pass each; top_db is applied in the network's units
@@ -76,11 +81,16 @@ class StreamingLogMel:
         limit = np.maximum if spec.scale > 0 else np.minimum
         return limit(self._output, silence, out=self._output)
 
-    def _compute_pending(self) -> None:
+    def _ready_frames(self) -> int:
         spec = self.spec
         if self._pending_samples < spec.n_fft:
+            return 0
+        return (self._pending_samples - spec.n_fft) // spec.hop_length + 1
+
+    def _compute_ready(self) -> None:
+        spec, ready = self.spec, self._ready_frames()
+        if ready == 0:
             return
-        ready = min((self._pending_samples - spec.n_fft) // spec.hop_length + 1, _MAX_FRAMES_AT_ONCE)
         stride = self._pending.strides[0]
         frames = np.lib.stride_tricks.as_strided(self._pending, (ready, spec.n_fft), (spec.hop_length * stride, stride))
         windowed = np.multiply(frames, self._window, out=self._windowed[:ready])
@@ -97,10 +107,10 @@ class StreamingLogMel:
     def _store(self, power_db: np.ndarray) -> None:
         window_frames = self.spec.window_frames
         kept = power_db[-window_frames:]
-        at = (self.frames + len(power_db) - len(kept) + np.arange(len(kept))) % window_frames
+        at = (self._computed + len(power_db) - len(kept) + np.arange(len(kept))) % window_frames
         self._ring_db[at] = kept
         self._ring_db[at + window_frames] = kept
-        self.frames += len(power_db)
+        self._computed += len(power_db)
 
 
 class _BandedMel:
