@@ -2,6 +2,7 @@
 
 Reading back matters: a broker acknowledges a message that its ACL then swallows, as MQTT 3.1.1 wants it to.
 """
+
 import time
 import uuid
 from typing import List, NamedTuple, Optional
@@ -37,11 +38,15 @@ def check_broker(config: MqttConfig, node: str, timeout_s: float = 10.0) -> Chec
         return CheckResult(_NAME, False, detail or str(error), mend if detail else "see [mqtt]")
     topic = topic_of("check", config.root, node)
     if took_s is None:
-        return CheckResult(_NAME, False, "broker %s took a message for %s and did not give it back" % (address, topic),
-                           "let user %r write and read %s/%s/# in the broker's ACL" % (config.username, config.root,
-                                                                                      node))
-    return CheckResult(_NAME, True, "%s took a message for %s and gave it back in %d ms"
-                       % (address, topic, round(took_s * 1000)), "")
+        return CheckResult(
+            _NAME,
+            False,
+            "broker %s took a message for %s and did not give it back" % (address, topic),
+            "let user %r write and read %s/%s/# in the broker's ACL" % (config.username, config.root, node),
+        )
+    return CheckResult(
+        _NAME, True, "%s took a message for %s and gave it back in %d ms" % (address, topic, round(took_s * 1000)), ""
+    )
 
 
 def _round_trip_s(config: MqttConfig, node: str, timeout_s: float) -> Optional[float]:

@@ -4,6 +4,7 @@ Sound cards count their own seconds, 20 to 100 ppm off, and are delivered late b
 differently. So the mapping is slewed towards what is observed, never set back: it stays continuous and rises
 always, but for a jump forward where sound was lost that nobody counted.
 """
+
 import bisect
 import ctypes
 import os
@@ -57,9 +58,13 @@ class SourceClock:
         monotonic_s, wall_s: the system's clocks.
     """
 
-    def __init__(self, start_time_utc_s: Optional[float] = None,
-                 is_synchronised: Callable[[], bool] = is_system_clock_synchronised,
-                 monotonic_s: Callable[[], float] = time.monotonic, wall_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        start_time_utc_s: Optional[float] = None,
+        is_synchronised: Callable[[], bool] = is_system_clock_synchronised,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
         self._start_time_utc_s = start_time_utc_s
         self._is_synchronised, self._monotonic_s, self._wall_s = is_synchronised, monotonic_s, wall_s
         self._knots: Deque[Tuple[float, float]] = deque(maxlen=_KNOTS)  # stream_s, monotonic; both rise

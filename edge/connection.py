@@ -3,6 +3,7 @@
 A connection lives once: whoever wants another makes another. So nothing that paho keeps inside (message ids, its own
 resending) outlives the link, and no thread but the caller's touches paho.
 """
+
 import logging
 import os
 import select
@@ -48,8 +49,13 @@ class Connection:
         ConfigError: a file that the configuration names cannot be read.
     """
 
-    def __init__(self, config: MqttConfig, client_id: str, will: Optional[Message] = None,
-                 on_message: Optional[Callable[[Received], None]] = None) -> None:
+    def __init__(
+        self,
+        config: MqttConfig,
+        client_id: str,
+        will: Optional[Message] = None,
+        on_message: Optional[Callable[[Received], None]] = None,
+    ) -> None:
         self._config = config
         self._on_message = on_message
         self._return_code: Optional[int] = None
@@ -74,8 +80,10 @@ class Connection:
             if self._return_code in (None, 0):
                 raise failure_from(error, self._config) from error
         if self._return_code is None:
-            raise UnreachableError("broker %s takes the connection and does not answer" % address_of(self._config),
-                              "see whether it is overloaded, or whether something else listens there")
+            raise UnreachableError(
+                "broker %s takes the connection and does not answer" % address_of(self._config),
+                "see whether it is overloaded, or whether something else listens there",
+            )
         if self._return_code != 0:
             raise refusal_from(self._return_code, self._config)
 
@@ -101,8 +109,10 @@ class Connection:
             self.pump(_SLICE_S)
         granted = self._subscribed.get(message_id, (128,))
         if max(granted) >= 128:
-            raise RefusedError("broker %s refuses the subscription to %s" % (address_of(self._config), topic),
-                          "allow user %r to read it in the broker's ACL" % self._config.username)
+            raise RefusedError(
+                "broker %s refuses the subscription to %s" % (address_of(self._config), topic),
+                "allow user %r to read it in the broker's ACL" % self._config.username,
+            )
 
     def pump(self, timeout_s: float, wakeup: Optional["Wakeup"] = None) -> None:
         """Let the network work: until something came or went, `wakeup` was called, or the time is over.
@@ -113,9 +123,12 @@ class Connection:
         if link is None:
             raise self._lost()
         has_pending = bool(getattr(link, "pending", int)())  # TLS keeps decrypted bytes that select cannot see
-        readable, writable, _ = select.select([link] + ([wakeup] if wakeup else []),
-                                              [link] if self._client.want_write() else [], [],
-                                              0.0 if has_pending else max(0.0, timeout_s))
+        readable, writable, _ = select.select(
+            [link] + ([wakeup] if wakeup else []),
+            [link] if self._client.want_write() else [],
+            [],
+            0.0 if has_pending else max(0.0, timeout_s),
+        )
         if link in readable or has_pending:
             self._client.loop_read()
         if link in writable:
@@ -153,8 +166,9 @@ class Connection:
         client.on_subscribe, client.on_message = self._hear_suback, self._hear_message
 
     def _lost(self) -> NoConnectionError:
-        return NoConnectionError("broker %s closed the connection" % address_of(self._config),
-                                 "see the broker's log for why")
+        return NoConnectionError(
+            "broker %s closed the connection" % address_of(self._config), "see the broker's log for why"
+        )
 
     # paho 1.6 and 2.x hand over different tails of arguments
     def _hear_connack(self, _client: Any, _userdata: Any, _flags: Any, code: Any, *_tail: Any) -> None:
@@ -213,11 +227,14 @@ def read_password(path: str) -> Optional[str]:
             mode = os.fstat(file.fileno()).st_mode
         password = content.decode("utf-8").rstrip("\r\n")
     except OSError as error:
-        raise ConfigError("[mqtt] password_file %s cannot be read: %s; give a file that the service's user may read"
-                          % (path, error.strerror)) from error
+        raise ConfigError(
+            "[mqtt] password_file %s cannot be read: %s; give a file that the service's user may read"
+            % (path, error.strerror)
+        ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError("[mqtt] password_file %s is not UTF-8 text; write the password alone into it"
-                          % path) from error
+        raise ConfigError(
+            "[mqtt] password_file %s is not UTF-8 text; write the password alone into it" % path
+        ) from error
     if not password:
         raise ConfigError("[mqtt] password_file %s is empty; write the password into it" % path)
     if mode & stat.S_IROTH:
@@ -229,11 +246,13 @@ def _new_client(client_id: str) -> Any:
     try:
         from paho.mqtt import client as paho
     except ImportError as error:
-        raise ConfigError("the Python package paho-mqtt is missing (%s); install it: pip install paho-mqtt"
-                          % error) from error
+        raise ConfigError(
+            "the Python package paho-mqtt is missing (%s); install it: pip install paho-mqtt" % error
+        ) from error
+    client_class: Any = paho.Client
     versions = getattr(paho, "CallbackAPIVersion", None)  # paho 2 wants it said
     leading = (versions.VERSION2,) if versions else ()
-    return paho.Client(*leading, client_id=client_id, clean_session=True, reconnect_on_failure=False)
+    return client_class(*leading, client_id=client_id, clean_session=True, reconnect_on_failure=False)
 
 
 def _tls_context_from(config: MqttConfig) -> ssl.SSLContext:
@@ -243,10 +262,13 @@ def _tls_context_from(config: MqttConfig) -> ssl.SSLContext:
             context.load_cert_chain(config.certificate_file, config.key_file)
     except OSError as error:  # SSLError is one
         files = ", ".join(name for name in (config.ca_file, config.certificate_file, config.key_file) if name)
-        raise ConfigError("[mqtt] certificates (%s) cannot be used: %s; give PEM files that the service's user may read"
-                          % (files, error.strerror or error)) from error
-    if hasattr(ssl, "TLSVersion"):
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        raise ConfigError(
+            "[mqtt] certificates (%s) cannot be used: %s; give PEM files that the service's user may read"
+            % (files, error.strerror or error)
+        ) from error
+    versions = getattr(ssl, "TLSVersion", None)  # 3.7 and later
+    if versions is not None:
+        context.minimum_version = versions.TLSv1_2
     else:
         context.options |= ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1
     return context

@@ -2,6 +2,7 @@
 
 It keeps nothing and asks nobody's name; a street node's broker is a real one elsewhere.
 """
+
 import asyncio
 import logging
 import socket
@@ -61,8 +62,10 @@ class EmbeddedBroker:
             self.close()
             raise
         self.close()
-        raise BrokerError("the embedded broker cannot listen on %s:%d or %d; give other ports"
-                          % (_HOST, self.port, self.websocket_port))
+        raise BrokerError(
+            "the embedded broker cannot listen on %s:%d or %d; give other ports"
+            % (_HOST, self.port, self.websocket_port)
+        )
 
     def close(self) -> None:
         """Stop listening.  Closing twice is no error."""
@@ -95,7 +98,7 @@ class EmbeddedBroker:
         future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
             return future.result(timeout_s)
-        except (*_amqtt_errors(), OSError, RuntimeError, futures.TimeoutError, futures.CancelledError) as error:
+        except _start_errors() as error:
             future.cancel()
             _LOGGER.debug("embedded broker: %r", error)
             return None
@@ -105,21 +108,25 @@ def _amqtt_broker_class() -> Any:
     try:
         from amqtt.broker import Broker
     except ImportError as error:
-        raise BrokerError("the embedded broker needs the Python package amqtt and Python 3.10 or later (%s); "
-                          "pip install amqtt, or give the address of a broker" % error) from error
+        raise BrokerError(
+            "the embedded broker needs the Python package amqtt and Python 3.10 or later (%s); "
+            "pip install amqtt, or give the address of a broker" % error
+        ) from error
     return Broker
 
 
-def _amqtt_errors() -> Tuple[Type[Exception], ...]:
+def _start_errors() -> Tuple[Type[BaseException], ...]:
     from amqtt.errors import AMQTTError
 
-    return (AMQTTError,)
+    return AMQTTError, OSError, RuntimeError, futures.TimeoutError, futures.CancelledError
 
 
 def _settings(port: int, websocket_port: int) -> Dict[str, Any]:
     return {
-        "listeners": {"default": {"type": "tcp", "bind": "%s:%d" % (_HOST, port)},
-                      "websockets": {"type": "ws", "bind": "%s:%d" % (_HOST, websocket_port)}},
+        "listeners": {
+            "default": {"type": "tcp", "bind": "%s:%d" % (_HOST, port)},
+            "websockets": {"type": "ws", "bind": "%s:%d" % (_HOST, websocket_port)},
+        },
         "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
     }
 

@@ -1,4 +1,5 @@
 """What makes this installation itself, when node names and cards are copied."""
+
 import os
 import uuid
 from pathlib import Path
@@ -17,9 +18,12 @@ def read_installation_id(directory: Path) -> str:
             os.replace(str(temporary), str(path))
         found = path.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
-        raise ConfigError("installation id %s cannot be kept: %s; give a state directory that the service's user may "
-                          "write" % (path, error)) from error
+        raise ConfigError(
+            "installation id %s cannot be kept: %s; give a state directory that the service's user may "
+            "write" % (path, error)
+        ) from error
     if not found.isalnum() or len(found) > 32:
-        raise ConfigError("installation id %s holds %r; expected up to 32 letters and digits; remove the file"
-                          % (path, found))
+        raise ConfigError(
+            "installation id %s holds %r; expected up to 32 letters and digits; remove the file" % (path, found)
+        )
     return found

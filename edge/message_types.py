@@ -2,6 +2,7 @@
 
 v1 may gain fields, never rename or drop one. `<label>` in a name stands for one field for each of the bundle's labels.
 """
+
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edge.records import JsonObject
@@ -97,62 +98,102 @@ _STATUS = ("online", "offline")
 
 MESSAGE_TYPES: Dict[str, MessageType] = {
     "status": MessageType(
-        "<root>/<node>/status", 1, True, False,
-        "The node itself; offline is its last will.", (), _STATUS),
+        "<root>/<node>/status", 1, True, False, "The node itself; offline is its last will.", (), _STATUS
+    ),
     "source_status": MessageType(
-        "<root>/<node>/<source>/status", 1, True, False,
-        "The microphone itself; means something only while the node is online.", (), _STATUS),
-    "info": MessageType("<root>/<node>/info", 1, True, False, "What the node is; on every connection.", (
-        Field("version", "text", "of the node's software"),
-        Field("python", "text", "version of the interpreter"),
-        Field("machine", "text", "architecture and system"),
-        Field("runtime", "text", "what runs the model, with its version"),
-        Field("started", "time", "UTC of the daemon's start"),
-        Field("labels", "texts", "the model's classes"),
-        Field("sources", "texts", "names of the node's sources"),
-        Field("window_s", "seconds", "sound that one classification looks at"),
-        Field("hop_s", "seconds", "time from one classification to the next"),
-        Field("site", "text", "where the node stands, for people", True),
-        Field("latitude_deg", "degrees", "north positive", True),
-        Field("longitude_deg", "degrees", "east positive", True),
-        Field("model_sha256", "text", "digest of the model's file", True),
-    )),
-    "health": MessageType("<root>/<node>/health", 0, False, False, "How the node fares.", (
-        Field("uptime_s", "seconds", "since the daemon's start"),
-        Field("sources_online", "count", "sources that deliver sound now"),
-        Field("sources_configured", "count", "sources that ought to"),
-        Field("windows", "count", "windows classified since the start"),
-        Field("gaps", "count", "stretches of sound lost since the start"),
-        Field("lost_s", "seconds", "sound lost since the start, as far as it could be counted"),
-        Field("mqtt_reconnects", "count", "connections after the first"),
-        Field("mqtt_sent", "count", "messages handed to the broker"),
-        Field("mqtt_dropped", "count", "messages that were not durable and found no connection, or no room"),
-        Field("mqtt_in_flight", "count", "durable messages sent and not yet acknowledged"),
-        Field("store_waiting", "count", "durable messages not yet acknowledged"),
-        Field("store_dropped", "count", "durable messages lost because the store was full"),
-        Field("cpu_ratio", "number", "processor time per time since the last of these; 1 is one core", True),
-        Field("memory_mb", "number", "resident memory of the daemon, MB", True),
-        Field("temperature_c", "number", "hottest sensor of the board", True),
-    )),
+        "<root>/<node>/<source>/status",
+        1,
+        True,
+        False,
+        "The microphone itself; means something only while the node is online.",
+        (),
+        _STATUS,
+    ),
+    "info": MessageType(
+        "<root>/<node>/info",
+        1,
+        True,
+        False,
+        "What the node is; on every connection.",
+        (
+            Field("version", "text", "of the node's software"),
+            Field("python", "text", "version of the interpreter"),
+            Field("machine", "text", "architecture and system"),
+            Field("runtime", "text", "what runs the model, with its version"),
+            Field("started", "time", "UTC of the daemon's start"),
+            Field("labels", "texts", "the model's classes"),
+            Field("sources", "texts", "names of the node's sources"),
+            Field("window_s", "seconds", "sound that one classification looks at"),
+            Field("hop_s", "seconds", "time from one classification to the next"),
+            Field("site", "text", "where the node stands, for people", True),
+            Field("latitude_deg", "degrees", "north positive", True),
+            Field("longitude_deg", "degrees", "east positive", True),
+            Field("model_sha256", "text", "digest of the model's file", True),
+        ),
+    ),
+    "health": MessageType(
+        "<root>/<node>/health",
+        0,
+        False,
+        False,
+        "How the node fares.",
+        (
+            Field("uptime_s", "seconds", "since the daemon's start"),
+            Field("sources_online", "count", "sources that deliver sound now"),
+            Field("sources_configured", "count", "sources that ought to"),
+            Field("windows", "count", "windows classified since the start"),
+            Field("gaps", "count", "stretches of sound lost since the start"),
+            Field("lost_s", "seconds", "sound lost since the start, as far as it could be counted"),
+            Field("mqtt_reconnects", "count", "connections after the first"),
+            Field("mqtt_sent", "count", "messages handed to the broker"),
+            Field("mqtt_dropped", "count", "messages that were not durable and found no connection, or no room"),
+            Field("mqtt_in_flight", "count", "durable messages sent and not yet acknowledged"),
+            Field("store_waiting", "count", "durable messages not yet acknowledged"),
+            Field("store_dropped", "count", "durable messages lost because the store was full"),
+            Field("cpu_ratio", "number", "processor time per time since the last of these; 1 is one core", True),
+            Field("memory_mb", "number", "resident memory of the daemon, MB", True),
+            Field("temperature_c", "number", "hottest sensor of the board", True),
+        ),
+    ),
     "classification": MessageType(
-        "<root>/<node>/<source>/classification", 0, False, False, "What one window was found to hold.", (
+        "<root>/<node>/<source>/classification",
+        0,
+        False,
+        False,
+        "What one window was found to hold.",
+        (
             Field("start", "time", "UTC of the window's first sample"),
             Field("end", "time", "UTC of its end"),
             Field("label", "text", "the best of the known classes; null for digital silence", True),
             Field("score", "score", "probability of that class among the known ones"),
             Field("foreign", "score", "how unlike anything known"),
             Field("accepted_label", "text", "best class that passes gate, rejection and threshold; null if none", True),
-            Field("reason", "text", "why none is accepted; null where one is", True,
-                  ("silence", "below_gate", "foreign", "unsure")),
-        ) + _SOUND_LEVELS + (
-            Field("score_<label>", "score", "probability of one class among the known ones"),
-        )),
+            Field(
+                "reason",
+                "text",
+                "why none is accepted; null where one is",
+                True,
+                ("silence", "below_gate", "foreign", "unsure"),
+            ),
+        )
+        + _SOUND_LEVELS
+        + (Field("score_<label>", "score", "probability of one class among the known ones"),),
+    ),
     "state": MessageType(
-        "<root>/<node>/<source>/state", 1, False, False, "What sounds now; on change, and regularly.",
-        _SOUND_LEVELS + (Field("active_<label>", "switch", "whether an event of this class is running"),)),
+        "<root>/<node>/<source>/state",
+        1,
+        False,
+        False,
+        "What sounds now; on change, and regularly.",
+        _SOUND_LEVELS + (Field("active_<label>", "switch", "whether an event of this class is running"),),
+    ),
     "event": MessageType(
-        "<root>/<node>/<source>/event", 1, False, True,
-        "Start, update (of long ones) and end of one sounding of one class; exactly one end for each start.", (
+        "<root>/<node>/<source>/event",
+        1,
+        False,
+        True,
+        "Start, update (of long ones) and end of one sounding of one class; exactly one end for each start.",
+        (
             Field("event_id", "text", "the same from start to end"),
             Field("phase", "text", "where in its life the event is", choices=("start", "update", "end")),
             Field("label", "text", "class of the sound"),
@@ -164,10 +205,17 @@ MESSAGE_TYPES: Dict[str, MessageType] = {
             Field("score_mean", "score", "mean score so far"),
             Field("start_uncertainty_s", "seconds", "half width of the span that holds the true start", True),
             Field("replayed", "flag", "sent late, from the store: history, not news"),
-        ) + _EVENT_LEVELS),
-    "check": MessageType("<root>/<node>/check", 1, False, False, "Written and read back to prove the broker's ACL.", (
-        Field("nonce", "text", "what must come back"),
-    )),
+        )
+        + _EVENT_LEVELS,
+    ),
+    "check": MessageType(
+        "<root>/<node>/check",
+        1,
+        False,
+        False,
+        "Written and read back to prove the broker's ACL.",
+        (Field("nonce", "text", "what must come back"),),
+    ),
 }
 
 
@@ -177,8 +225,11 @@ def json_schema(type_name: str) -> JsonObject:
     More properties are allowed: v1 may gain fields.
     """
     kind = MESSAGE_TYPES[type_name]
-    head: JsonObject = {"$schema": "http://json-schema.org/draft-07/schema#", "description": kind.description,
-                        "title": "%s v%d" % (type_name, SCHEMA_VERSION)}
+    head: JsonObject = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "description": kind.description,
+        "title": "%s v%d" % (type_name, SCHEMA_VERSION),
+    }
     if kind.bare_choices:
         return dict(head, enum=list(kind.bare_choices))
     fields = COMMON_FIELDS + kind.fields
@@ -187,10 +238,18 @@ def json_schema(type_name: str) -> JsonObject:
     properties["schema"] = {"const": SCHEMA_VERSION}
     properties["type"] = {"const": type_name}
     properties["source"] = {"type": "string" if kind.has_source else "null"}
-    families = {"^%s$" % field.name.replace(LABEL_PLACEHOLDER, SLUG_PATTERN): _schema_of_field(field)
-                for field in fields if field.is_family}
-    return dict(head, type="object", properties=properties, patternProperties=families,
-                required=[field.name for field in single])
+    families = {
+        "^%s$" % field.name.replace(LABEL_PLACEHOLDER, SLUG_PATTERN): _schema_of_field(field)
+        for field in fields
+        if field.is_family
+    }
+    return dict(
+        head,
+        type="object",
+        properties=properties,
+        patternProperties=families,
+        required=[field.name for field in single],
+    )
 
 
 def _schema_of_field(field: Field) -> JsonObject:

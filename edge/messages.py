@@ -2,6 +2,7 @@
 
 Payloads are flat, compact JSON in UTF-8; the two status topics are bare words.
 """
+
 import datetime as dt
 import json
 import math
@@ -23,8 +24,16 @@ from edge.message_types import (
 )
 from edge.records import Classification, EventChange, JsonObject, Message
 
-__all__ = ["MESSAGE_TYPES", "MessageFactory", "json_schema", "mark_replayed", "rfc3339_from_epoch", "status_message",
-           "time_ms_of", "topic_of"]
+__all__ = [
+    "MESSAGE_TYPES",
+    "MessageFactory",
+    "json_schema",
+    "mark_replayed",
+    "rfc3339_from_epoch",
+    "status_message",
+    "time_ms_of",
+    "topic_of",
+]
 
 _EPOCH = dt.datetime(1970, 1, 1)
 _SLUG = re.compile(SLUG_PATTERN + r"\Z")
@@ -88,8 +97,7 @@ class MessageFactory:
         self._sequences: Dict[str, int] = {}
         self._built = 0
 
-    def build(self, type_name: str, time: UtcTime, values: Mapping[str, Any],
-              source: Optional[str] = None) -> Message:
+    def build(self, type_name: str, time: UtcTime, values: Mapping[str, Any], source: Optional[str] = None) -> Message:
         """One message of any JSON type.
 
         Args:
@@ -117,25 +125,45 @@ class MessageFactory:
         start, end = clock.utc_of(classification.start_s), clock.utc_of(classification.end_s)
         accepted = [label for label in classification.accepted if label in classification.scores]
         values: JsonObject = {
-                  "start": start, "end": end, "label": classification.label, "score": classification.score,
-                  "foreign": classification.foreign, "reason": classification.reason,
-                  "accepted_label": max(accepted, key=classification.scores.__getitem__) if accepted else None,
-                  "level_dbfs": classification.level_dbfs,
-                  "background_dbfs": classification.background_dbfs}
+            "start": start,
+            "end": end,
+            "label": classification.label,
+            "score": classification.score,
+            "foreign": classification.foreign,
+            "reason": classification.reason,
+            "accepted_label": max(accepted, key=classification.scores.__getitem__) if accepted else None,
+            "level_dbfs": classification.level_dbfs,
+            "background_dbfs": classification.background_dbfs,
+        }
         values.update(("score_" + label, score) for label, score in classification.scores.items())
         return self.build("classification", end, values, source)
 
     def build_event(self, source: str, change: EventChange, clock: SourceClock) -> Message:
         """Start, update or end of an event.  `time` is its start for the first, its end for the others."""
         start, end = clock.utc_of(change.start_s), clock.utc_of(change.end_s)
-        values = {"event_id": change.event_id, "phase": change.phase, "label": change.label, "start": start,
-                  "end": end, "duration_s": max(0.0, change.end_s - change.start_s), "end_reason": change.end_reason,
-                  "score_max": change.score_max, "score_mean": change.score_mean,
-                  "start_uncertainty_s": change.start_uncertainty_s, "replayed": False}
+        values = {
+            "event_id": change.event_id,
+            "phase": change.phase,
+            "label": change.label,
+            "start": start,
+            "end": end,
+            "duration_s": max(0.0, change.end_s - change.start_s),
+            "end_reason": change.end_reason,
+            "score_max": change.score_max,
+            "score_mean": change.score_mean,
+            "start_uncertainty_s": change.start_uncertainty_s,
+            "replayed": False,
+        }
         return self.build("event", start if change.phase == "start" else end, values, source)
 
-    def build_state(self, source: str, time: UtcTime, active_labels: Sequence[str],
-                    level_dbfs: Optional[float], background_dbfs: Optional[float]) -> Message:
+    def build_state(
+        self,
+        source: str,
+        time: UtcTime,
+        active_labels: Sequence[str],
+        level_dbfs: Optional[float],
+        background_dbfs: Optional[float],
+    ) -> Message:
         """What sounds now."""
         values: JsonObject = {"level_dbfs": level_dbfs, "background_dbfs": background_dbfs}
         values.update(("active_" + label, "ON" if label in active_labels else "OFF") for label in self._labels)
@@ -152,8 +180,19 @@ class MessageFactory:
             self._built += 1
             message_id = "%s-%d" % (self._boot_id, self._built)
         time_ms = int(round(time.epoch_s * 1000.0))
-        values = (SCHEMA_VERSION, type_name, self._node, source, self._boot_id, sequence, message_id,
-                  _rfc3339_from_ms(time_ms), time_ms, "synced" if time.synced else "unsynced", self._bundle_id)
+        values = (
+            SCHEMA_VERSION,
+            type_name,
+            self._node,
+            source,
+            self._boot_id,
+            sequence,
+            message_id,
+            _rfc3339_from_ms(time_ms),
+            time_ms,
+            "synced" if time.synced else "unsynced",
+            self._bundle_id,
+        )
         return {field.name: value for field, value in zip(COMMON_FIELDS, values)}
 
 
@@ -162,9 +201,13 @@ class _Checked(NamedTuple):
     expected: str
 
 
-_TYPES = {"text": _Checked((str,), "a string"), "texts": _Checked((list, tuple), "strings"),
-          "flag": _Checked((bool,), "a bool"), "switch": _Checked((str,), "ON or OFF"),
-          "count": _Checked((int,), "a whole number from 0")}
+_TYPES = {
+    "text": _Checked((str,), "a string"),
+    "texts": _Checked((list, tuple), "strings"),
+    "flag": _Checked((bool,), "a bool"),
+    "switch": _Checked((str,), "ON or OFF"),
+    "count": _Checked((int,), "a whole number from 0"),
+}
 
 
 def _expanded(kind: MessageType, labels: Sequence[str]) -> Tuple[Field, ...]:
@@ -186,19 +229,27 @@ def _encoded(type_name: str, field: Field, value: Any) -> Any:
         return rfc3339_from_epoch(value.epoch_s if isinstance(value, UtcTime) else value)
     if kind.decimals is not None:
         return _encoded_number(where, kind.schema, kind.decimals, value)
-    accepts, expected = _TYPES[field.kind]
-    if not isinstance(value, accepts) or (isinstance(value, bool) and bool not in accepts):
-        raise ValueError(where + expected)
-    allowed = field.choices or kind.schema.get("enum")
+    return _encoded_word(where, field, value)
+
+
+def _encoded_word(where: str, field: Field, value: Any) -> Any:
+    expected = _TYPES[field.kind]
+    if not _is_of(expected.accepts, value):
+        raise ValueError(where + expected.expected)
+    allowed = field.choices or KINDS[field.kind].schema.get("enum")
     if allowed and value not in allowed:
         raise ValueError(where + "one of " + ", ".join(allowed))
     if field.kind == "texts":
         if not all(isinstance(item, str) for item in value):
-            raise ValueError(where + expected)
+            raise ValueError(where + expected.expected)
         return list(value)
     if field.kind == "count" and value < 0:
-        raise ValueError(where + expected)
+        raise ValueError(where + expected.expected)
     return value
+
+
+def _is_of(accepts: Tuple[type, ...], value: Any) -> bool:
+    return isinstance(value, accepts) and (bool in accepts or not isinstance(value, bool))
 
 
 def _encoded_number(where: str, schema: JsonObject, decimals: int, value: Any) -> float:

@@ -3,6 +3,7 @@
 Messages of the last half minute go first and in order; older ones are the backlog, go in the room that is left, in
 order among themselves, and say `replayed`.  A row is sent once in a connection.
 """
+
 import threading
 import time
 from collections import deque
@@ -30,8 +31,14 @@ class Outbox:
             backlog, and the order breaks there.
     """
 
-    def __init__(self, store: Store, window: int = 20, remembered: int = 10000,
-                 monotonic_s: Callable[[], float] = time.monotonic, wall_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store,
+        window: int = 20,
+        remembered: int = 10000,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
         self._store, self._window, self._remembered = store, window, remembered
         self._monotonic_s, self._wall_s = monotonic_s, wall_s
         self._lock = threading.Lock()

@@ -3,6 +3,7 @@
 One thread owns the connection. Whoever publishes never waits: what is durable goes to the store and is sent from
 there, the rest is sent now or dropped and counted.
 """
+
 import logging
 import random
 import threading
@@ -46,9 +47,15 @@ class Publisher:
         installation_id: makes the client id this installation's own; of this process where None.
     """
 
-    def __init__(self, config: MqttConfig, node: str, store: Store,
-                 on_connect_messages: Callable[[], List[Message]], installation_id: Optional[str] = None,
-                 retry: Optional[RetryPolicy] = None) -> None:
+    def __init__(
+        self,
+        config: MqttConfig,
+        node: str,
+        store: Store,
+        on_connect_messages: Callable[[], List[Message]],
+        installation_id: Optional[str] = None,
+        retry: Optional[RetryPolicy] = None,
+    ) -> None:
         self._config, self._retry, self._store = config, retry or RetryPolicy(), store
         self._on_connect_messages = on_connect_messages
         self._client_id = "%s-%s" % (node, installation_id or uuid.uuid4().hex[:8])
@@ -103,9 +110,14 @@ class Publisher:
     def health(self) -> Dict[str, int]:
         """The fields of `health` that tell of the broker and the store."""
         stored = self._store.counts()
-        return {"mqtt_reconnects": max(0, self._connections - 1), "mqtt_sent": self._sent,
-                "mqtt_dropped": self._dropped, "mqtt_in_flight": self._outbox.in_flight,
-                "store_waiting": stored.waiting, "store_dropped": stored.dropped}
+        return {
+            "mqtt_reconnects": max(0, self._connections - 1),
+            "mqtt_sent": self._sent,
+            "mqtt_dropped": self._dropped,
+            "mqtt_in_flight": self._outbox.in_flight,
+            "store_waiting": stored.waiting,
+            "store_dropped": stored.dropped,
+        }
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Send what is left, say `offline` and part; within the time, whatever the broker does."""

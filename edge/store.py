@@ -1,4 +1,5 @@
 """Where durable messages wait until the broker has acknowledged them."""
+
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -56,7 +57,7 @@ class MemoryStore(Store):
             raise ValueError("max_rows is %d; expected at least 1" % max_rows)
         self._max_rows = max_rows
         self._lock = threading.Lock()
-        self._rows: OrderedDict[int, Message] = OrderedDict()
+        self._rows = OrderedDict()  # type: OrderedDict[int, Message]
         self._last_row = 0
         self._dropped = 0
 

@@ -1,4 +1,5 @@
 """`soundclr-edge watch`: what any dashboard receives, over MQTT and nothing else, for a person to look at."""
+
 import sys
 import threading
 import time
@@ -50,26 +51,32 @@ class Watcher:
             self._run_until(is_over, show=lambda: None, is_live=False)
             return
         with live:
-            self._run_until(is_over, show=lambda: live.update(render(self.model, self._notice), refresh=True),
-                            is_live=True)
+            self._run_until(
+                is_over, show=lambda: live.update(render(self.model, self._notice), refresh=True), is_live=True
+            )
 
     def summary(self) -> str:
         """What was received, in a few lines."""
         model = self.model
         first = self._first_classification_s
         events = ", ".join("%d %s" % (count, label) for label, count in sorted(model.events_started.items()))
-        lines = ["%d messages, %d classifications from %d node(s)" % (model.messages, model.classifications,
-                                                                     len(model.nodes)),
-                 "events: %s" % (events or "none"),
-                 "first classification after %.1f s" % first if first is not None else "no classification came"]
+        lines = [
+            "%d messages, %d classifications from %d node(s)"
+            % (model.messages, model.classifications, len(model.nodes)),
+            "events: %s" % (events or "none"),
+            "first classification after %.1f s" % first if first is not None else "no classification came",
+        ]
         if model.rubbish:
             lines.append("%d messages could not be read; the last on %s" % (model.rubbish, model.last_rubbish))
         return "\n".join(lines)
 
     def _run_until(self, is_over: Callable[[], bool], show: Callable[[], None], is_live: bool) -> None:
         while not is_over():
-            connection = Connection(self._config, "soundclr-watch-" + uuid.uuid4().hex[:8],
-                                    on_message=lambda received: self._take(received, is_live))
+            connection = Connection(
+                self._config,
+                "soundclr-watch-" + uuid.uuid4().hex[:8],
+                on_message=lambda received: self._take(received, is_live),
+            )
             try:
                 connection.open(should_stop=is_over)
                 connection.subscribe(self._config.root + "/#")
@@ -83,8 +90,9 @@ class Watcher:
             finally:
                 connection.abort()
 
-    def _show_while(self, connection: Connection, is_over: Callable[[], bool], show: Callable[[], None],
-                    is_live: bool) -> None:
+    def _show_while(
+        self, connection: Connection, is_over: Callable[[], bool], show: Callable[[], None], is_live: bool
+    ) -> None:
         next_frame_s = 0.0
         while not is_over():
             connection.pump(_FRAME_S)
@@ -98,8 +106,9 @@ class Watcher:
                     for source in sorted(self.model.nodes[node].sources):
                         self._write(status_line(self.model, node, source))
 
-    def _wait_after(self, failure: NoConnectionError, is_over: Callable[[], bool], show: Callable[[], None],
-                    is_live: bool) -> None:
+    def _wait_after(
+        self, failure: NoConnectionError, is_over: Callable[[], bool], show: Callable[[], None], is_live: bool
+    ) -> None:
         if str(failure) != self._notice and not is_live and not is_over():
             self._write(str(failure))
         self._notice = str(failure)

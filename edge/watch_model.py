@@ -1,4 +1,5 @@
 """What a subscriber knows of the nodes from their messages alone.  No clock, no screen, no network."""
+
 import json
 from collections import deque
 from typing import Any, Deque, Dict, List, NamedTuple, Optional, Tuple
@@ -90,7 +91,7 @@ class WatchModel:
     def _take(self, topic: str, payload: bytes) -> List[Update]:
         if not topic.startswith(self._prefix):
             raise ValueError("not below %s" % self._prefix)
-        levels = topic[len(self._prefix):].split("/")
+        levels = topic[len(self._prefix) :].split("/")
         if len(levels) < 2 or not all(levels):
             raise ValueError("no topic of a node")
         node_name, kind = levels[0], levels[-1]
@@ -122,8 +123,11 @@ class WatchModel:
             _classify(source, values)
             self.classifications += 1
         else:
-            source.active = tuple(name[len("active_"):] for name, value in sorted(values.items())
-                                  if name.startswith("active_") and value == "ON")
+            source.active = tuple(
+                name[len("active_") :]
+                for name, value in sorted(values.items())
+                if name.startswith("active_") and value == "ON"
+            )
         return [Update(kind, node_name, source_name)]
 
     def _take_event(self, node_name: str, source_name: str, values: JsonObject) -> List[Update]:
@@ -132,10 +136,17 @@ class WatchModel:
             raise ValueError("phase %r" % (phase,))
         duration_s = float(values.get("duration_s", 0.0))
         start_ms = int(values["ts_ms"]) - (int(round(duration_s * 1000.0)) if phase != "start" else 0)
-        event = EventSeen(str(values["event_id"]), node_name, source_name, str(values["label"]), start_ms, duration_s,
-                          float(values.get("score_max", 0.0)),
-                          str(values.get("end_reason") or "unknown") if phase == "end" else None,
-                          bool(values.get("replayed")))
+        event = EventSeen(
+            str(values["event_id"]),
+            node_name,
+            source_name,
+            str(values["label"]),
+            start_ms,
+            duration_s,
+            float(values.get("score_max", 0.0)),
+            str(values.get("end_reason") or "unknown") if phase == "end" else None,
+            bool(values.get("replayed")),
+        )
         if message_id in self._seen_ids:
             return []
         self._seen_ids.append(message_id)
@@ -160,15 +171,17 @@ class WatchModel:
 
 
 def _classify(source: SourceSeen, values: JsonObject) -> None:
-    scores = {name[len(_SCORE_PREFIX):]: _ratio(value) for name, value in values.items()
-              if name.startswith(_SCORE_PREFIX)}
+    scores = {
+        name[len(_SCORE_PREFIX) :]: _ratio(value) for name, value in values.items() if name.startswith(_SCORE_PREFIX)
+    }
     foreign = values.get("foreign")
     level_dbfs = values.get("level_dbfs")
     source.foreign = None if foreign is None else _ratio(foreign)
     source.level_dbfs = None if level_dbfs is None else float(level_dbfs)
     source.scores = dict(sorted(scores.items()))
     source.label, source.accepted_label, source.reason = (
-        None if values.get(name) is None else str(values[name]) for name in ("label", "accepted_label", "reason"))
+        None if values.get(name) is None else str(values[name]) for name in ("label", "accepted_label", "reason")
+    )
 
 
 def _ratio(value: Any) -> float:

@@ -1,4 +1,5 @@
 """What `watch` shows: a live picture by rich, or plain lines."""
+
 import datetime as dt
 import re
 from typing import Any, Optional, Tuple
@@ -22,8 +23,14 @@ def event_line(update: Update) -> Optional[str]:
     if update.kind == "event_start":
         return "%s  %s  %s begins%s" % (_local_time(event.start_ms), where, _plain(event.label), late)
     return "%s  %s  %s ends after %.1f s (%s, score %.2f)%s" % (
-        _local_time(event.start_ms), where, _plain(event.label), event.duration_s, _plain(event.end_reason or ""),
-        event.score_max, late)
+        _local_time(event.start_ms),
+        where,
+        _plain(event.label),
+        event.duration_s,
+        _plain(event.end_reason or ""),
+        event.score_max,
+        late,
+    )
 
 
 def status_line(model: WatchModel, node_name: str, source_name: str) -> str:
@@ -34,8 +41,13 @@ def status_line(model: WatchModel, node_name: str, source_name: str) -> str:
     if source.label is None:
         return "%s: %s" % (where, _plain(source.reason or "nothing heard yet"))
     verdict = "accepted" if source.accepted_label else _plain(source.reason or "not accepted")
-    return "%s: %s %.2f, foreign %s (%s)" % (where, _plain(source.label), source.scores.get(source.label, 0.0),
-                                             _number(source.foreign, "%.2f"), verdict)
+    return "%s: %s %.2f, foreign %s (%s)" % (
+        where,
+        _plain(source.label),
+        source.scores.get(source.label, 0.0),
+        _number(source.foreign, "%.2f"),
+        verdict,
+    )
 
 
 def render(model: WatchModel, notice: str = "") -> Any:
@@ -74,15 +86,27 @@ def _source_table(name: str, node: NodeSeen, source: SourceSeen) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, show_header=False, padding=(0, 1), title_justify="left", title_style="",
-                  title="  %s %s  %s" % (_plain(name).replace("[", "("), _state_of(node, source), _now_of(source)))
+    table = Table(
+        box=None,
+        show_header=False,
+        padding=(0, 1),
+        title_justify="left",
+        title_style="",
+        title="  %s %s  %s" % (_plain(name).replace("[", "("), _state_of(node, source), _now_of(source)),
+    )
     for label, score in source.scores.items():
         sounding = label in source.active or label == source.accepted_label
-        table.add_row(Text(_plain(label), style="bold" if sounding else ""),
-                      Text(_bar(score), style="green" if sounding else "blue"), Text("%.2f" % score))
+        table.add_row(
+            Text(_plain(label), style="bold" if sounding else ""),
+            Text(_bar(score), style="green" if sounding else "blue"),
+            Text("%.2f" % score),
+        )
     if source.foreign is not None:
-        table.add_row(Text("foreign", style="dim"), Text(_bar(source.foreign), style="dim"),
-                      Text("%.2f" % source.foreign, style="dim"))
+        table.add_row(
+            Text("foreign", style="dim"),
+            Text(_bar(source.foreign), style="dim"),
+            Text("%.2f" % source.foreign, style="dim"),
+        )
     return table
 
 
@@ -99,8 +123,14 @@ def _events_table(model: WatchModel) -> Any:
 
 def _event_cells(event: EventSeen) -> Tuple[str, ...]:
     lasted = "%.1f s" % event.duration_s if event.end_reason else "sounding"
-    return (_local_time(event.start_ms), "%s/%s" % (_plain(event.node), _plain(event.source)), _plain(event.label),
-            lasted, "%.2f" % event.score_max, "late" if event.replayed else "")
+    return (
+        _local_time(event.start_ms),
+        "%s/%s" % (_plain(event.node), _plain(event.source)),
+        _plain(event.label),
+        lasted,
+        "%.2f" % event.score_max,
+        "late" if event.replayed else "",
+    )
 
 
 def _state_of(node: NodeSeen, source: SourceSeen) -> str:
@@ -119,7 +149,8 @@ def _health_of(node: NodeSeen) -> str:
     if not health:
         return ""
     return "up %s s, %s windows, %s gaps, %s waiting to be sent" % tuple(
-        _plain(str(health.get(name, "?"))) for name in ("uptime_s", "windows", "gaps", "store_waiting"))
+        _plain(str(health.get(name, "?"))) for name in ("uptime_s", "windows", "gaps", "store_waiting")
+    )
 
 
 def _bar(ratio: float) -> str:

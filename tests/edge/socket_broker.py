@@ -2,6 +2,7 @@
 
 It refuses, drops, stays silent or swallows as it is told, and delivers to subscribers otherwise.
 """
+
 import socket
 import struct
 import threading
@@ -22,8 +23,9 @@ class Published(NamedTuple):
 class SocketBroker:
     """Args: connack: return code for each CONNECT; acknowledges: whether PUBLISH gets its PUBACK."""
 
-    def __init__(self, connack: int = 0, acknowledges: bool = True, answers: bool = True,
-                 delivers: bool = True, port: int = 0) -> None:
+    def __init__(
+        self, connack: int = 0, acknowledges: bool = True, answers: bool = True, delivers: bool = True, port: int = 0
+    ) -> None:
         self.connack, self.acknowledges, self.answers, self.delivers = connack, acknowledges, answers, delivers
         self.published: List[Published] = []
         self.wills: List[Published] = []  # of connections that ended without DISCONNECT
@@ -135,8 +137,8 @@ class SocketBroker:
         if kind == PUBLISH:
             topic, position = read_field(body, 0)
             qos = flags >> 1 & 3
-            message_id = body[position:position + 2] if qos else b""
-            message = Published(number, topic.decode(), body[position + len(message_id):], qos, bool(flags & 1))
+            message_id = body[position : position + 2] if qos else b""
+            message = Published(number, topic.decode(), body[position + len(message_id) :], qos, bool(flags & 1))
             self.published.append(message)
             if qos and self.acknowledges:
                 with self._lock:
@@ -190,8 +192,8 @@ def read_exactly(stream: Any, count: int) -> bytes:
 
 
 def read_field(body: bytes, position: int) -> Tuple[bytes, int]:
-    length = struct.unpack(">H", body[position:position + 2])[0]
-    return body[position + 2:position + 2 + length], position + 2 + length
+    length = struct.unpack(">H", body[position : position + 2])[0]
+    return body[position + 2 : position + 2 + length], position + 2 + length
 
 
 def matches(pattern: str, topic: str) -> bool:

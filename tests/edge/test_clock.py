@@ -83,8 +83,10 @@ def test_a_block_delivered_late_at_the_start_is_caught_up_with():
     assert clock.monotonic_of(19.9) == pytest.approx(69.9, abs=0.6)
 
 
-@given(st.lists(st.tuples(st.integers(1, 5 * RATE_HZ), st.floats(-20.0, 20.0)), min_size=2, max_size=80),
-       st.integers(0, 10 ** 6))
+@given(
+    st.lists(st.tuples(st.integers(1, 5 * RATE_HZ), st.floats(-20.0, 20.0)), min_size=2, max_size=80),
+    st.integers(0, 10**6),
+)
 @settings(max_examples=200, deadline=None)
 def test_mapping_rises_always_and_the_past_keeps_its_answers(steps, first_sample):
     clock = make_clock()

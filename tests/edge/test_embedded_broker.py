@@ -21,6 +21,7 @@ def take_all(connection, received, count):
     def is_there():
         connection.pump(0.1)
         return len(received) >= count
+
     return wait_until(is_there)
 
 
@@ -38,7 +39,10 @@ def test_messages_of_a_publisher_reach_a_subscriber_and_status_stays():
             assert take_all(subscriber, received, 2)
         assert take_all(subscriber, received, 3)
         assert [(m.topic, m.payload) for m in received] == [
-            ("soundclr/corner/status", b"online"), (event.topic, b"{}"), ("soundclr/corner/status", b"offline")]
+            ("soundclr/corner/status", b"online"),
+            (event.topic, b"{}"),
+            ("soundclr/corner/status", b"offline"),
+        ]
         late, found = Connection(config, "late", on_message=lambda message: found.append(message)), []
         late.open()
         late.subscribe("soundclr/#")
@@ -51,9 +55,11 @@ def test_messages_of_a_publisher_reach_a_subscriber_and_status_stays():
 @needs_amqtt
 def test_it_answers_websockets_on_loopback():
     with EmbeddedBroker(0, 0) as broker, socket.create_connection(("127.0.0.1", broker.websocket_port), 10) as link:
-        link.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-                     b"Sec-WebSocket-Protocol: mqtt\r\n\r\n")
+        link.sendall(
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+        )
         link.settimeout(10)
         assert b"101 Switching Protocols" in link.recv(4096)
 

@@ -21,11 +21,31 @@ from edge.records import Classification, EventChange
 needs_jsonschema = pytest.mark.skipif(sys.version_info < (3, 10), reason="jsonschema is a tool of current Pythons")
 LABELS = ("dog_bark", "siren", "car_horn")
 NOON = UtcTime(1790856896.7894, True)
-INFO = {"version": "0.1", "python": "3.6.9", "machine": "aarch64", "runtime": "onnxruntime 1.10", "started": NOON,
-        "labels": list(LABELS), "sources": ["street"], "window_s": 4.0, "hop_s": 1.0}
-HEALTH = {"uptime_s": 12.3456, "sources_online": 1, "sources_configured": 1, "windows": 12, "gaps": 0, "lost_s": 0.0,
-          "mqtt_reconnects": 0, "mqtt_sent": 3, "mqtt_dropped": 0, "mqtt_in_flight": 0, "store_waiting": 0,
-          "store_dropped": 0}
+INFO = {
+    "version": "0.1",
+    "python": "3.6.9",
+    "machine": "aarch64",
+    "runtime": "onnxruntime 1.10",
+    "started": NOON,
+    "labels": list(LABELS),
+    "sources": ["street"],
+    "window_s": 4.0,
+    "hop_s": 1.0,
+}
+HEALTH = {
+    "uptime_s": 12.3456,
+    "sources_online": 1,
+    "sources_configured": 1,
+    "windows": 12,
+    "gaps": 0,
+    "lost_s": 0.0,
+    "mqtt_reconnects": 0,
+    "mqtt_sent": 3,
+    "mqtt_dropped": 0,
+    "mqtt_in_flight": 0,
+    "store_waiting": 0,
+    "store_dropped": 0,
+}
 
 
 def make_factory():
@@ -39,16 +59,34 @@ def make_clock():
 
 
 def make_classification(**changes):
-    values = dict(start_s=1.0, end_s=5.0, scores={"dog_bark": 0.1, "siren": 0.85004, "car_horn": 0.05}, label="siren",
-                  score=0.85004, foreign=0.01, accepted=("siren",), level_dbfs=-31.234, background_dbfs=-50.0,
-                  reason=None)
+    values = dict(
+        start_s=1.0,
+        end_s=5.0,
+        scores={"dog_bark": 0.1, "siren": 0.85004, "car_horn": 0.05},
+        label="siren",
+        score=0.85004,
+        foreign=0.01,
+        accepted=("siren",),
+        level_dbfs=-31.234,
+        background_dbfs=-50.0,
+        reason=None,
+    )
     values.update(changes)
     return Classification(**values)
 
 
 def make_event(**changes):
-    values = dict(event_id="b00f-street-1", phase="end", label="siren", start_s=1.5, end_s=15.4999, end_reason="quiet",
-                  score_max=0.97, score_mean=0.9, start_uncertainty_s=0.125)
+    values = dict(
+        event_id="b00f-street-1",
+        phase="end",
+        label="siren",
+        start_s=1.5,
+        end_s=15.4999,
+        end_reason="quiet",
+        score_max=0.97,
+        score_mean=0.9,
+        start_uncertainty_s=0.125,
+    )
     values.update(changes)
     return EventChange(**values)
 
@@ -56,8 +94,10 @@ def make_event(**changes):
 def message_of_each_type():
     factory, clock = make_factory(), make_clock()
     return {
-        "status": factory.build_status("online"), "source_status": factory.build_status("offline", "street"),
-        "info": factory.build("info", NOON, INFO), "health": factory.build("health", NOON, HEALTH),
+        "status": factory.build_status("online"),
+        "source_status": factory.build_status("offline", "street"),
+        "info": factory.build("info", NOON, INFO),
+        "health": factory.build("health", NOON, HEALTH),
         "classification": factory.build_classification("street", make_classification(), clock),
         "state": factory.build_state("street", NOON, ("siren",), -30.0, None),
         "event": factory.build_event("street", make_event(), clock),
@@ -102,8 +142,15 @@ def test_schema_refuses_what_the_contract_does_not_hold():
 
     good = json.loads(message_of_each_type()["classification"].payload.decode("utf-8"))
     jsonschema.validate(dict(good, added_in_a_later_v1=1), json_schema("classification"))
-    for changes in ({"score_siren": 1.5}, {"time": "2026-10-01 12:00"}, {"schema": 2}, {"source": None},
-                    {"clock": "maybe"}, {"reason": "bored"}, {"score": None}):
+    for changes in (
+        {"score_siren": 1.5},
+        {"time": "2026-10-01 12:00"},
+        {"schema": 2},
+        {"source": None},
+        {"clock": "maybe"},
+        {"reason": "bored"},
+        {"score": None},
+    ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(dict(good, **changes), json_schema("classification"))
     del good["seq"]
@@ -114,12 +161,30 @@ def test_schema_refuses_what_the_contract_does_not_hold():
 def test_classification_says_what_was_found_in_flat_json():
     payload = message_of_each_type()["classification"].payload
     assert json.loads(payload.decode("utf-8")) == {
-        "schema": 1, "type": "classification", "node": "corner-1", "source": "street", "boot_id": "b00f", "seq": 0,
-        "id": "b00f-3", "time": "2026-10-01T12:15:01.000Z", "ts_ms": 1790856901000,
-        "clock": "synced", "bundle": "urban-1", "start": "2026-10-01T12:14:57.000Z", "end": "2026-10-01T12:15:01.000Z",
-        "label": "siren", "score": 0.85, "foreign": 0.01, "accepted_label": "siren", "reason": None,
-        "level_dbfs": -31.23, "background_dbfs": -50.0, "score_dog_bark": 0.1, "score_siren": 0.85,
-        "score_car_horn": 0.05}
+        "schema": 1,
+        "type": "classification",
+        "node": "corner-1",
+        "source": "street",
+        "boot_id": "b00f",
+        "seq": 0,
+        "id": "b00f-3",
+        "time": "2026-10-01T12:15:01.000Z",
+        "ts_ms": 1790856901000,
+        "clock": "synced",
+        "bundle": "urban-1",
+        "start": "2026-10-01T12:14:57.000Z",
+        "end": "2026-10-01T12:15:01.000Z",
+        "label": "siren",
+        "score": 0.85,
+        "foreign": 0.01,
+        "accepted_label": "siren",
+        "reason": None,
+        "level_dbfs": -31.23,
+        "background_dbfs": -50.0,
+        "score_dog_bark": 0.1,
+        "score_siren": 0.85,
+        "score_car_horn": 0.05,
+    }
     assert b": " not in payload
     assert b", " not in payload
 
@@ -140,8 +205,10 @@ def test_best_of_several_accepted_labels_is_named():
 def test_event_is_dated_by_its_start_and_then_by_its_end():
     factory, clock = make_factory(), make_clock()
     start = make_event(phase="start", end_s=3.0, end_reason=None)
-    first, last = [json.loads(factory.build_event("street", change, clock).payload.decode("utf-8"))
-                   for change in (start, make_event())]
+    first, last = [
+        json.loads(factory.build_event("street", change, clock).payload.decode("utf-8"))
+        for change in (start, make_event())
+    ]
     assert first["time"] == first["start"] == last["start"] == "2026-10-01T12:14:57.500Z"
     assert last["time"] == last["end"] == "2026-10-01T12:15:11.500Z"
     assert last["duration_s"] == 14.0
@@ -152,18 +219,29 @@ def test_event_is_dated_by_its_start_and_then_by_its_end():
 
 def test_sequence_counts_by_topic_and_ids_never_repeat():
     factory, clock = make_factory(), make_clock()
-    messages = [factory.build_classification(source, make_classification(), clock)
-                for source in ("street", "yard", "street", "street")]
+    messages = [
+        factory.build_classification(source, make_classification(), clock)
+        for source in ("street", "yard", "street", "street")
+    ]
     values = [json.loads(message.payload.decode("utf-8")) for message in messages]
     assert [value["seq"] for value in values] == [0, 0, 1, 2]
     assert len({value["id"] for value in values}) == 4
 
 
-@pytest.mark.parametrize(("changes", "complaint"), [
-    ({"uptime_s": float("nan")}, "finite"), ({"uptime_s": float("inf")}, "finite"), ({"uptime_s": -1.0}, "from 0"),
-    ({"uptime_s": "12"}, "a number"), ({"windows": 1.5}, "whole number"), ({"windows": -1}, "whole number"),
-    ({"windows": True}, "whole number"), ({"windows": None}, "a value"), ({"winds": 3}, "no fields winds"),
-])
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"uptime_s": float("nan")}, "finite"),
+        ({"uptime_s": float("inf")}, "finite"),
+        ({"uptime_s": -1.0}, "from 0"),
+        ({"uptime_s": "12"}, "a number"),
+        ({"windows": 1.5}, "whole number"),
+        ({"windows": -1}, "whole number"),
+        ({"windows": True}, "whole number"),
+        ({"windows": None}, "a value"),
+        ({"winds": 3}, "no fields winds"),
+    ],
+)
 def test_values_that_the_definition_does_not_know_are_a_mistake_in_the_program(changes, complaint):
     with pytest.raises(ValueError, match=complaint):
         make_factory().build("health", NOON, dict(HEALTH, **changes))
@@ -192,8 +270,9 @@ def test_wrong_words_are_refused():
 
 def test_missing_score_of_a_label_is_refused():
     with pytest.raises(ValueError, match="score_siren"):
-        make_factory().build_classification("street", make_classification(scores={"dog_bark": 0.5, "car_horn": 0.5},
-                                                                         accepted=()), make_clock())
+        make_factory().build_classification(
+            "street", make_classification(scores={"dog_bark": 0.5, "car_horn": 0.5}, accepted=()), make_clock()
+        )
 
 
 @given(st.floats(0, 4e9, allow_nan=False))
@@ -209,8 +288,9 @@ def test_time_text_and_milliseconds_tell_the_same(epoch_s):
 def test_any_classification_obeys_the_schema(score, foreign, level_dbfs):
     import jsonschema
 
-    classification = make_classification(score=score, foreign=foreign, level_dbfs=level_dbfs,
-                                         scores=dict.fromkeys(LABELS, score))
+    classification = make_classification(
+        score=score, foreign=foreign, level_dbfs=level_dbfs, scores=dict.fromkeys(LABELS, score)
+    )
     message = make_factory().build_classification("street", classification, make_clock())
     jsonschema.validate(json.loads(message.payload.decode("utf-8")), json_schema("classification"))
 
@@ -224,7 +304,7 @@ def test_replayed_mark_changes_nothing_else():
     assert list(marked.items()) == list(original.items())
 
 
-@pytest.mark.parametrize("payload", [b"", b"online", b"\xff\xfe", b"[1]", b"{\"ts_ms\": true}"])
+@pytest.mark.parametrize("payload", [b"", b"online", b"\xff\xfe", b"[1]", b'{"ts_ms": true}'])
 def test_payloads_without_the_fields_are_left_alone(payload):
     assert mark_replayed(payload) == payload
     assert time_ms_of(payload) is None

@@ -128,8 +128,9 @@ def test_a_send_that_fails_leaves_the_row_unsent():
     assert wire.numbers() == [0]
 
 
-ACTIONS = st.lists(st.one_of(st.sampled_from(["add", "send", "send", "lose", "wait"]), st.integers(1, 12)),
-                   max_size=120)
+ACTIONS = st.lists(
+    st.one_of(st.sampled_from(["add", "send", "send", "lose", "wait"]), st.integers(1, 12)), max_size=120
+)
 
 
 @given(ACTIONS, st.integers(1, 5), st.integers(1, 6))

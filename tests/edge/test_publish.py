@@ -22,8 +22,13 @@ QUICK = RetryPolicy(first_s=0.05, longest_s=0.2, refused_s=0.3)
 
 
 def make_publisher(port, store=None, retry=QUICK, **config):
-    return Publisher(MqttConfig(port=port, **config), "corner", store or MemoryStore(),
-                     lambda: [Message(INFO, b"{}", 1, True, False)], retry=retry)
+    return Publisher(
+        MqttConfig(port=port, **config),
+        "corner",
+        store or MemoryStore(),
+        lambda: [Message(INFO, b"{}", 1, True, False)],
+        retry=retry,
+    )
 
 
 def make_event(number):
@@ -52,7 +57,10 @@ def test_says_who_it_is_on_each_connection_and_goodbye_at_the_end():
         assert is_connected(publisher)
         publisher.close()
         assert [(m.payload, m.qos, m.retain) for m in broker.published if m.topic == STATUS] == [
-            (b"online", 1, True), (b"online", 1, True), (b"offline", 1, True)]
+            (b"online", 1, True),
+            (b"online", 1, True),
+            (b"offline", 1, True),
+        ]
         assert [message.payload for message in broker.wills] == [b"offline"]  # of the dropped connection alone
         assert publisher.connection_state == "closed"
         assert publisher.health()["mqtt_reconnects"] == 1
@@ -141,9 +149,22 @@ def test_history_says_that_it_is_replayed_and_news_do_not():
 
     def event(age_s):
         now = UtcTime(time.time() - age_s, True)
-        return factory.build("event", now, {
-            "event_id": "e", "phase": "start", "label": "siren", "start": now, "end": now, "duration_s": 0.0,
-            "score_max": 0.5, "score_mean": 0.5, "replayed": False}, "street")
+        return factory.build(
+            "event",
+            now,
+            {
+                "event_id": "e",
+                "phase": "start",
+                "label": "siren",
+                "start": now,
+                "end": now,
+                "duration_s": 0.0,
+                "score_max": 0.5,
+                "score_mean": 0.5,
+                "replayed": False,
+            },
+            "street",
+        )
 
     store = MemoryStore()
     store.put(event(3600.0))  # what a store on a disk would hold after a restart
@@ -274,6 +295,7 @@ def test_fault_in_what_is_said_on_connect_does_not_silence_the_node(caplog):
 
 def test_two_nodes_under_one_client_id_are_suspected():
     with SocketBroker() as broker, make_publisher(broker.port) as publisher:
+
         def is_suspected():
             broker.drop_all()
             return "another node" in publisher.last_error or time.sleep(0.05)

@@ -28,23 +28,39 @@ class Node:
         self.name = name
 
     def classification(self, score=0.9, accepted=("siren",), **changes):
-        values = dict(start_s=0.0, end_s=4.0, scores={"siren": score, "dog_bark": 1.0 - score}, label="siren",
-                      score=score, foreign=0.125, accepted=accepted, level_dbfs=-30.0, background_dbfs=-50.0,
-                      reason=None if accepted else "foreign")
+        values = dict(
+            start_s=0.0,
+            end_s=4.0,
+            scores={"siren": score, "dog_bark": 1.0 - score},
+            label="siren",
+            score=score,
+            foreign=0.125,
+            accepted=accepted,
+            level_dbfs=-30.0,
+            background_dbfs=-50.0,
+            reason=None if accepted else "foreign",
+        )
         values.update(changes)
         return self.factory.build_classification("street", Classification(**values), self.clock)
 
     def event(self, phase, event_id="e1", end_s=15.0, label="siren"):
         reason = "quiet" if phase == "end" else None
-        return self.factory.build_event("street", EventChange(event_id, phase, label, 1.0, end_s, reason, 0.97, 0.9,
-                                                              0.1), self.clock)
+        return self.factory.build_event(
+            "street", EventChange(event_id, phase, label, 1.0, end_s, reason, 0.97, 0.9, 0.1), self.clock
+        )
 
     def status(self, state="online", source=None):
         return status_message("soundclr", self.name, state, source)
 
     def everything(self):
-        return [self.status(), self.status(source="street"), self.classification(), self.event("start"),
-                self.event("end"), self.factory.build_state("street", UtcTime(1.0, True), ("siren",), -30.0, -50.0)]
+        return [
+            self.status(),
+            self.status(source="street"),
+            self.classification(),
+            self.event("start"),
+            self.event("end"),
+            self.factory.build_state("street", UtcTime(1.0, True), ("siren",), -30.0, -50.0),
+        ]
 
 
 def feed(model, *messages):
@@ -106,11 +122,16 @@ def test_several_nodes_are_kept_apart_and_a_longer_root_works():
 
 
 RUBBISH = [
-    ("soundclr/corner/status", b"asleep"), ("soundclr/corner/status", b"\xff"), ("soundclr/corner/health", b"[1, 2]"),
-    ("soundclr/corner/street/classification", b"{not json"), ("soundclr", b"online"),
+    ("soundclr/corner/status", b"asleep"),
+    ("soundclr/corner/status", b"\xff"),
+    ("soundclr/corner/health", b"[1, 2]"),
+    ("soundclr/corner/street/classification", b"{not json"),
+    ("soundclr", b"online"),
     ("other/corner/status", b"online"),
-    ("soundclr/corner/street/classification", b'{"score_siren": "loud"}'), ("soundclr//street/status", b"online"),
-    ("soundclr/corner/street/classification", b'{"score_siren": 1e9}'), ("soundclr/corner/street/event", b"{}"),
+    ("soundclr/corner/street/classification", b'{"score_siren": "loud"}'),
+    ("soundclr//street/status", b"online"),
+    ("soundclr/corner/street/classification", b'{"score_siren": 1e9}'),
+    ("soundclr/corner/street/event", b"{}"),
     ("soundclr/corner/street/classification", b'{"score_siren": NaN}'),
     ("soundclr/corner/street/event", b'{"id":1,"phase":"start","event_id":"e","label":"x","ts_ms":1e999}'),
     ("soundclr/corner/street/state", b"[" * 100000),
@@ -134,15 +155,49 @@ def test_rubbish_shows_in_the_picture():
     assert "%d unreadable" % len(RUBBISH) in rendered(model)
 
 
-JSON = st.recursive(st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=5)),
-                    lambda inner: st.lists(inner, max_size=3), max_leaves=4)
-KEYS = st.sampled_from(["label", "score_siren", "foreign", "level_dbfs", "phase", "id", "event_id", "ts_ms",
-                        "duration_s", "active_siren", "reason", "accepted_label", "uptime_s", "site", "score_max"])
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.floats(), st.integers(), st.text(max_size=5)),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=4,
+)
+KEYS = st.sampled_from(
+    [
+        "label",
+        "score_siren",
+        "foreign",
+        "level_dbfs",
+        "phase",
+        "id",
+        "event_id",
+        "ts_ms",
+        "duration_s",
+        "active_siren",
+        "reason",
+        "accepted_label",
+        "uptime_s",
+        "site",
+        "score_max",
+    ]
+)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["corner/info", "corner/health", "corner/street/classification",
-                                           "corner/street/event", "corner/street/state"]),
-                          st.dictionaries(KEYS, st.one_of(JSON, st.sampled_from(["start", "end"])))), max_size=4))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [
+                    "corner/info",
+                    "corner/health",
+                    "corner/street/classification",
+                    "corner/street/event",
+                    "corner/street/state",
+                ]
+            ),
+            st.dictionaries(KEYS, st.one_of(JSON, st.sampled_from(["start", "end"]))),
+        ),
+        max_size=4,
+    )
+)
 def test_whatever_comes_can_be_shown(messages):
     model = WatchModel("soundclr")
     for topic, values in messages:
@@ -168,8 +223,16 @@ def test_picture_shows_what_a_person_wants_to_know():
 
 def test_lines_tell_of_start_and_end_and_of_what_is_not_accepted():
     model, node = WatchModel("soundclr"), Node()
-    lines = [event_line(update) for update in feed(model, node.event("start", end_s=2.0), node.event("update"),
-                                                   node.event("end"), node.classification(accepted=()))]
+    lines = [
+        event_line(update)
+        for update in feed(
+            model,
+            node.event("start", end_s=2.0),
+            node.event("update"),
+            node.event("end"),
+            node.classification(accepted=()),
+        )
+    ]
     assert "corner/street  siren begins" in lines[0]
     assert "siren ends after 14.0 s (quiet, score 0.97)" in lines[2]
     assert lines[1] is lines[3] is None

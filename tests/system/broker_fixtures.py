@@ -2,6 +2,7 @@
 
 Python 3.6 imports this too, through conftest.
 """
+
 import os
 import shutil
 import signal
@@ -60,13 +61,18 @@ class Mosquitto:
         return MqttConfig(**values)
 
     def tls_config(self, user: str = "corner", **changes: Any) -> MqttConfig:
-        return self.config(user, **dict(dict(host="localhost", port=self.tls_port, tls=True,
-                                             ca_file=str(self.folder / "ca.crt")), **changes))
+        return self.config(
+            user,
+            **dict(
+                dict(host="localhost", port=self.tls_port, tls=True, ca_file=str(self.folder / "ca.crt")), **changes
+            ),
+        )
 
     def start(self) -> "Mosquitto":
         with open(str(self.folder / "log"), "ab") as log:
-            self._process = subprocess.Popen([_mosquitto(), "-c", str(self.folder / "mosquitto.conf")], stdout=log,
-                                             stderr=log)
+            self._process = subprocess.Popen(
+                [_mosquitto(), "-c", str(self.folder / "mosquitto.conf")], stdout=log, stderr=log
+            )
         assert wait_until(lambda: _answers(self.port) and _answers(self.tls_port)), (self.folder / "log").read_text()
         return self
 
@@ -89,9 +95,17 @@ class Mosquitto:
         (folder / "passwords").chmod(0o600)
         for user, password in PASSWORDS.items():
             subprocess.check_call(["mosquitto_passwd", "-b", str(folder / "passwords"), user, password])
-        lines = ["allow_anonymous false", "password_file %s/passwords" % folder, "acl_file %s/acl" % folder,
-                 "persistence false", "listener %d 127.0.0.1" % self.port, "listener %d 127.0.0.1" % self.tls_port,
-                 "cafile %s/ca.crt" % folder, "certfile %s/server.crt" % folder, "keyfile %s/server.key" % folder]
+        lines = [
+            "allow_anonymous false",
+            "password_file %s/passwords" % folder,
+            "acl_file %s/acl" % folder,
+            "persistence false",
+            "listener %d 127.0.0.1" % self.port,
+            "listener %d 127.0.0.1" % self.tls_port,
+            "cafile %s/ca.crt" % folder,
+            "certfile %s/server.crt" % folder,
+            "keyfile %s/server.key" % folder,
+        ]
         if os.geteuid() == 0:
             lines.insert(0, "user root")
         (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
@@ -113,12 +127,42 @@ def _make_certificates(folder: Path) -> None:
     """An authority, a server certificate for `localhost` alone, and an authority that has signed nothing."""
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     for name in ("ca", "other-ca"):
-        _openssl(folder, "req", "-x509", *key, "-days", "30", "-subj", "/CN=" + name, "-keyout", name + ".key", "-out",
-                 name + ".crt", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+        _openssl(
+            folder,
+            "req",
+            "-x509",
+            *key,
+            "-days",
+            "30",
+            "-subj",
+            "/CN=" + name,
+            "-keyout",
+            name + ".key",
+            "-out",
+            name + ".crt",
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",
+        )
     _openssl(folder, "req", *key, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr")
     (folder / "server.ext").write_text("subjectAltName=DNS:localhost\n")
-    _openssl(folder, "x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
-             "-days", "30", "-extfile", "server.ext", "-out", "server.crt")
+    _openssl(
+        folder,
+        "x509",
+        "-req",
+        "-in",
+        "server.csr",
+        "-CA",
+        "ca.crt",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-days",
+        "30",
+        "-extfile",
+        "server.ext",
+        "-out",
+        "server.crt",
+    )
 
 
 def _openssl(folder: Path, *arguments: str) -> None:

@@ -180,8 +180,10 @@ def test_killed_node_is_offline_by_its_will(mosquitto):
         time.sleep(60)
     """)
     with Reader(mosquitto.config("viewer")) as reader:
-        node = subprocess.Popen([sys.executable, "-c", program, str(mosquitto.port),
-                                 str(mosquitto.password_file("corner"))], cwd=str(REPOSITORY))
+        node = subprocess.Popen(
+            [sys.executable, "-c", program, str(mosquitto.port), str(mosquitto.password_file("corner"))],
+            cwd=str(REPOSITORY),
+        )
         try:
             assert wait_until(lambda: (b"online", False) in reader.states())
         finally:
