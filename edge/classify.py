@@ -57,7 +57,7 @@ def classify_files(paths: List[str], bundle: Bundle, scorer: Scorer, config: Con
             results.flush()
         except SourceError as error:
             failed += 1
-            complaints.write("soundclr-edge: %s\n" % error)
+            complaints.write("soundclr-edge: %s\n" % str(error).replace("\n", "\\n"))  # a file's name may hold one
     return failed
 
 
@@ -94,14 +94,15 @@ def _answer_line(path: str, pipeline: Pipeline) -> JsonObject:
 
 
 def _describe(line: Dict[str, Any]) -> str:
+    path = line["file"].encode("utf-8", "backslashreplace").decode("utf-8")  # not every name on a disk is text
     if line["type"] == "event":
-        return "%s  %8.2f s  %8.2f s  %-18s %.2f" % (line["file"], line["start_s"], line["end_s"], line["label"],
+        return "%s  %8.2f s  %8.2f s  %-18s %.2f" % (path, line["start_s"], line["end_s"], line["label"],
                                                    line["score_max"])
     if line["label"] is None:
-        return "%s: nothing but digital silence" % line["file"]
+        return "%s: nothing but digital silence" % path
     verdict = "accepted" if line["accepted"] else "not accepted (%s)" % line["reason"]
-    return "%s: %s %.2f, foreign %.2f, %s" % (line["file"], line["label"], line["scores"][line["label"]],
-                                              line["foreign"], verdict)
+    return "%s: %s %.2f, foreign %.2f, %s" % (path, line["label"], line["scores"][line["label"]], line["foreign"],
+                                              verdict)
 
 
 def _rounded(scores: Dict[str, float]) -> Dict[str, float]:

@@ -45,7 +45,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     try:
         return int(_COMMANDS[arguments.command](arguments))
     except (EdgeError, EngineError) as error:
-        sys.stderr.write("soundclr-edge: %s\n" % error)
+        sys.stderr.write("soundclr-edge: %s\n" % str(error).replace("\n", "\\n"))
         return EXIT_UNUSABLE
     except KeyboardInterrupt:
         return 130
