@@ -10,41 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainer.data.made_up import coloured_noise, rms
 from trainer.frontend import LogMel
 from trainer.recipe import Augmentation
 
-_SILENCE = 1e-5  # RMS below which a clip is not scaled any more
-
-
-def rms(samples: np.ndarray) -> float:
-    """Root mean square, floored so that it can divide."""
-    return max(float(np.sqrt(np.mean(np.square(samples)))), _SILENCE)
-
-
-def coloured_noise(length: int, rng: np.random.Generator) -> np.ndarray:
-    """Noise of unit RMS whose power falls with frequency by a random exponent, 0 (white) to 2 (brown)."""
-    spectrum = np.fft.rfft(rng.standard_normal(length))
-    exponent = rng.uniform(0.0, 1.0)  # of the amplitude
-    noise = np.fft.irfft(spectrum / np.maximum(1.0, np.arange(len(spectrum))) ** exponent, length)
-    return (noise / rms(noise)).astype(np.float32)
-
-
-def struck_partials(length: int, rng: np.random.Generator, sample_rate_hz: int) -> np.ndarray:
-    """A few strikes of something that rings: inharmonic partials that decay, as of metal, glass or wood.
-
-    Ten classes of a data set hold few kinds of foreign sound; what is made up here belongs to none of the known ones.
-    """
-    sound = np.zeros(length, np.float32)
-    ratios = np.sort(rng.uniform(1.0, 6.0, int(rng.integers(2, 8))))
-    fundamental_hz = np.exp(rng.uniform(np.log(150.0), np.log(2500.0)))
-    decay_s = np.exp(rng.uniform(np.log(0.05), np.log(3.0)))
-    for start in rng.integers(0, int(0.9 * length), int(rng.integers(1, 7))):
-        time_s = np.arange(length - start, dtype=np.float32) / np.float32(sample_rate_hz)
-        for ratio in ratios[ratios * fundamental_hz < 0.45 * sample_rate_hz]:
-            amplitude, phase = rng.uniform(0.1, 1.0) / ratio, rng.uniform(0.0, 2 * np.pi)
-            ringing = np.sin(np.float32(2 * np.pi * ratio * fundamental_hz) * time_s + np.float32(phase))
-            sound[start:] += np.float32(amplitude) * ringing * np.exp(-time_s * np.float32(ratio / decay_s))
-    return sound / np.float32(rms(sound))
+_SMALLEST_PEAK = 1e-5  # below it a clip is not scaled up any more
 
 
 def cut_randomly(samples: np.ndarray, limit: int, rng: np.random.Generator, *, recipe: Augmentation,
@@ -87,7 +57,7 @@ def mix_pair(first: np.ndarray, second: np.ndarray, weight: float) -> np.ndarray
 
 def random_gain(samples: np.ndarray, rng: np.random.Generator, recipe: Augmentation) -> np.ndarray:
     """Peak-normalise, then turn down by a random amount: a recording's level says nothing about the class."""
-    peak = max(float(np.abs(samples).max()), _SILENCE)
+    peak = max(float(np.abs(samples).max()), _SMALLEST_PEAK)
     return (samples * (10 ** (min(rng.uniform(*recipe.gain_db), 0.0) / 20) / peak)).astype(np.float32)
 
 

@@ -13,7 +13,8 @@ def write_card(name: str, labels: list[str], decision: DecisionParameters, train
     lines += ["- %s" % text for text in [training["data"], "Licence of the weights: " + training["licence"],
                                          *training["sources"]]]
     lines += ["", "## How it was trained", "", "- %s" % training["method"],
-              "- Folds trained on: %s; seeds: %s; %d epochs, last epoch, averaged weights; nothing was chosen on a fold "
+              "- Folds: %s, each left out once for the figures below, all of them in the shipped network; seeds: %s; %d "
+              "epochs, last epoch, averaged weights; nothing was chosen on a fold "
               "that it was then judged on." % (training["folds"], training["seeds"], training["recipe"]["epochs"]),
               "- ImageNet weights: %s." % training["imagenet"], "- Code version: %s." % training["code_version"], "",
               "## Figures", "", training["figures_note"], ""]

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from trainer.augment import (
     add_background,
     augment_spectrograms,
-    coloured_noise,
     cut_randomly,
     mask_randomly,
     mix_pair,
@@ -17,9 +16,9 @@ from trainer.augment import (
     random_gain,
     random_response,
     random_warp,
-    rms,
     roll_randomly,
 )
+from trainer.data.made_up import coloured_noise, make_up_foreign, rms
 from trainer.frontend import LogMel
 from trainer.recipe import URBAN_FRONTEND, Augmentation
 
@@ -200,3 +199,10 @@ def test_the_same_seed_gives_the_same_pictures_within_the_networks_range():
     assert not torch.equal(first, augment_spectrograms(power_db, front_end, generator(8), RECIPE))
     assert first.min() >= -1.0 - 1e-5
     assert first.max() <= 1.0 + 1e-5
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_made_up_sound_has_unit_rms_and_is_the_same_for_the_same_seed(seed):
+    first, second = (make_up_foreign(22050, np.random.default_rng(seed), 22050) for _ in range(2))
+    assert first.dtype == np.float32 and first.shape == (22050,) and np.isfinite(first).all()
+    assert rms(first) == pytest.approx(1.0, rel=1e-3) and np.array_equal(first, second)

@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.augment import (add_background, coloured_noise, cut_randomly, mix_pair, place_randomly, random_gain,
-                             struck_partials)
+from trainer.augment import add_background, cut_randomly, mix_pair, place_randomly, random_gain
 from trainer.data.datasets import UNKNOWN_LABEL
+from trainer.data.made_up import make_up_foreign
 from trainer.data.waveforms import Waveforms
 from trainer.recipe import Recipe
-
-_NOISE_SHARE = 0.3  # of the made-up foreign sounds; the rest are struck partials
 
 
 class Batch(NamedTuple):
@@ -66,19 +64,14 @@ class BatchSource:
 
     def _foreign_row(self, foreign: Waveforms, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
         recipe = self._recipe.augmentation
-        sound = self._made_up(rng) if rng.random() < recipe.made_up_foreign_p \
-            else self._window(foreign.samples[i], rng)
+        spec = self._recipe.frontend
+        sound = make_up_foreign(spec.window_samples, rng, spec.sample_rate_hz) \
+            if rng.random() < recipe.made_up_foreign_p else self._window(foreign.samples[i], rng)
         if rng.random() < recipe.mix_p:
             sound = mix_pair(sound, self._window(self._random_foreign(foreign, rng), rng), float(rng.beta(1.0, 1.0)))
         if rng.random() < recipe.background_p:
             sound = add_background(sound, None, rng, recipe)
         return random_gain(sound, rng, recipe), self._one_hot(self._n_labels), UNKNOWN_LABEL
-
-    def _made_up(self, rng: np.random.Generator) -> np.ndarray:
-        spec = self._recipe.frontend
-        if rng.random() < _NOISE_SHARE:
-            return coloured_noise(spec.window_samples, rng)
-        return struck_partials(spec.window_samples, rng, spec.sample_rate_hz)
 
     def _random_foreign(self, foreign: Waveforms, rng: np.random.Generator) -> np.ndarray:
         return foreign.samples[int(rng.choice(len(foreign), p=self._foreign_weights))]
