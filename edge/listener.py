@@ -138,11 +138,11 @@ class Listener:
             self._publish(self.status_message())
 
     def _tell(self, heard: Heard, pipeline: Pipeline) -> None:
+        grace_s = 1.0 / self._bundle.frontend.frames_per_s  # hops are whole frames, and one may be that much shorter
         for classification in heard.classifications:
             self._latest = classification
             self.counts = self.counts._replace(windows=self.counts.windows + 1)
-            # half a millisecond of grace: hops are whole frames, and one may end a little early
-            if classification.end_s >= self._next_classification_s - 5e-4:
+            if classification.end_s >= self._next_classification_s - grace_s:
                 self._next_classification_s = classification.end_s + self._config.publish.classification_interval_s
                 self._publish(self._factory.build_classification(self.name, classification, self._clock))
         for event in heard.events:
