@@ -61,6 +61,8 @@ def main(argv: Optional[List[str]] = None) -> int:
 def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="listen and publish, until stopped")
     _add_config(run)
+    run.add_argument("--state-dir", type=Path, default=None,
+                     help="folder that outlasts restarts (default: $STATE_DIRECTORY, else ~/.local/state/soundclr-edge)")
     run.add_argument("--duration-s", type=_positive, default=None, help="stop by itself after this time")
 
 
@@ -129,8 +131,10 @@ def _optional_config(given: Optional[Path]) -> Config:
 
 def _run(arguments: argparse.Namespace) -> int:
     from edge.daemon import run_daemon
+    from edge.installation import find_state_directory
 
-    return run_daemon(_required_config(arguments.config), duration_s=arguments.duration_s)
+    return run_daemon(_required_config(arguments.config), find_state_directory(arguments.state_dir),
+                      duration_s=arguments.duration_s)
 
 
 def _classify(arguments: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from edge import __version__
 from edge.clock import SourceClock, new_boot_id
 from edge.config import Config
 from edge.health import ProcessUsage
+from edge.installation import read_installation_id
 from edge.listener import Listener
 from edge.messages import MessageFactory
 from edge.publish import Publisher
@@ -28,10 +29,11 @@ class Daemon:
     """One node.
 
     Args:
+        installation_id: tells this installation from a copy of its card (`edge.installation`).
         stop: set it to end `run`.
     """
 
-    def __init__(self, config: Config, bundle: Bundle, stop: threading.Event) -> None:
+    def __init__(self, config: Config, bundle: Bundle, installation_id: str, stop: threading.Event) -> None:
         self._config, self._bundle, self._stop = config, bundle, stop
         boot_id = new_boot_id()
         self._factory = MessageFactory(config.mqtt.root, config.node.name, bundle.id, boot_id, bundle.labels)
@@ -40,7 +42,8 @@ class Daemon:
         self._started_s = time.monotonic()
         self._usage = ProcessUsage()
         self._store = MemoryStore()
-        self._publisher = Publisher(config.mqtt, config.node.name, self._store, self._messages_on_connect)
+        self._publisher = Publisher(config.mqtt, config.node.name, self._store, self._messages_on_connect,
+                                    installation_id)
         self._listeners = [Listener(config, source, bundle, self._factory, boot_id, self._publisher.publish, stop)
                            for source in config.source]
 
@@ -69,7 +72,7 @@ class Daemon:
             self._stop.wait(0.01)
 
     def _watch_over(self, duration_s: Optional[float]) -> None:
-        next_health_s = self._started_s
+        next_health_s = self._started_s + self._config.publish.health_interval_s  # the first goes with the connection
         while not self._stop.is_set() and not all(listener.is_finished for listener in self._listeners):
             now_s = time.monotonic()
             if duration_s is not None and now_s - self._started_s >= duration_s:
@@ -88,7 +91,8 @@ class Daemon:
         self._store.close()
 
     def _messages_on_connect(self) -> List[Message]:
-        return [self._info_message()] + [listener.status_message() for listener in self._listeners]
+        statuses = [listener.status_message() for listener in self._listeners]
+        return [self._info_message()] + statuses + [self._health_message()]
 
     def _info_message(self) -> Message:
         node = self._config.node
@@ -112,11 +116,12 @@ class Daemon:
         return self._factory.build("health", self._clock.utc_now(), values)
 
 
-def run_daemon(config: Config, *, duration_s: Optional[float] = None) -> int:
+def run_daemon(config: Config, state_directory: Path, *, duration_s: Optional[float] = None) -> int:
     """Run a node in this process until SIGTERM or SIGINT.  Returns the exit status."""
     stop = threading.Event()
+    installation_id = read_installation_id(state_directory)
     with _StopSignals(stop):
-        Daemon(config, load_bundle(Path(config.model.bundle)), stop).run(duration_s)
+        Daemon(config, load_bundle(Path(config.model.bundle)), installation_id, stop).run(duration_s)
     return 0
 
 

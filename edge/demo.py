@@ -66,7 +66,8 @@ def _demonstrate(duration_s: Optional[float], recording: bool) -> int:
 
 def _watch_daemon(config: Path, log: IO[str], watcher: Watcher, duration_s: Optional[float]) -> bool:
     """Run the daemon while the watcher shows its messages.  Returns whether the daemon failed."""
-    daemon = subprocess.Popen([sys.executable, "-m", "edge", "run", "--config", str(config)], stdin=subprocess.DEVNULL,
+    daemon = subprocess.Popen([sys.executable, "-m", "edge", "run", "--config", str(config),
+                               "--state-dir", str(config.parent)], stdin=subprocess.DEVNULL,
                               stdout=log, stderr=log, cwd=str(Path(__file__).resolve().parent.parent))
     over = threading.Event()
 

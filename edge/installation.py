@@ -3,8 +3,22 @@
 import os
 import uuid
 from pathlib import Path
+from typing import Optional
 
 from edge.errors import ConfigError
+
+
+def find_state_directory(given: Optional[Path] = None) -> Path:
+    """Where this installation keeps what must outlast a restart.
+
+    The folder given, else systemd's $STATE_DIRECTORY, else `soundclr-edge` in $XDG_STATE_HOME (~/.local/state).
+    """
+    if given is not None:
+        return given
+    of_service = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if of_service:
+        return Path(of_service)
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "soundclr-edge"
 
 
 def read_installation_id(directory: Path) -> str:
