@@ -138,29 +138,34 @@ class Publisher:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            started_s = time.monotonic()
-            try:
-                connection = Connection(self._config, self._client_id, self._offline)
-                try:
-                    connection.open(should_stop=self._closing.is_set)
-                    started_s = time.monotonic()
-                    self._serve(connection)
-                finally:
-                    connection.abort()
-                    self._forget_connection()
-            except EdgeError as error:
-                self._note_failure(error, time.monotonic() - started_s)
-            except Exception:  # the thread's boundary: a silent publisher would look alive
-                _LOGGER.exception("mqtt: a fault inside the publisher; it begins anew")
-                self._state, self._failures = "fault", self._failures + 1
+            self._connect_and_serve(should_stop=self._closing.is_set)
             self._closing.wait(self._delay_s())
+        if self._store.counts().waiting:  # closed before there was a connection, or between two: one last attempt
+            self._connect_and_serve(should_stop=lambda: time.monotonic() >= self._deadline_s)
+
+    def _connect_and_serve(self, should_stop: Callable[[], bool]) -> None:
+        started_s = time.monotonic()
+        try:
+            connection = Connection(self._config, self._client_id, self._offline)
+            try:
+                connection.open(should_stop=should_stop)
+                started_s = time.monotonic()
+                self._serve(connection)
+            finally:
+                connection.abort()
+                self._forget_connection()
+        except EdgeError as error:
+            self._note_failure(error, time.monotonic() - started_s)
+        except Exception:  # the thread's boundary: a silent publisher would look alive
+            _LOGGER.exception("mqtt: a fault inside the publisher; it begins anew")
+            self._state, self._failures = "fault", self._failures + 1
 
     def _serve(self, connection: Connection) -> None:
         _LOGGER.info("mqtt: connected to %s:%d as %s", self._config.host, self._config.port, self._client_id)
         self._connections += 1
-        self._announce(connection)
-        with self._lock:
+        with self._lock:  # before the announcement: a state that changes meanwhile is sent after it, and not dropped
             self._state, self._last_error = "connected", ""
+        self._announce(connection)
         while not self._closing.is_set():
             self._send_waiting(connection)
             self._pump(connection, _IDLE_S)
