@@ -58,7 +58,8 @@ def config_of(bundle, path, port, **source):
 def config_text(bundle, path, port, realtime=True, loop=False):
     return (
         '[node]\nname = "corner"\n[[source]]\nname = "tape"\ntype = "file"\npath = %s\nrealtime = %s\nloop = %s\n'
-        "[mqtt]\nport = %d\n[model]\nbundle = %s\nhop_s = 0.25\n[events]\nconfirm_s = 0.5\noff_ratio = 0.9\nmerge_gap_s = 0.5\n"
+        "[mqtt]\nport = %d\n[model]\nbundle = %s\nhop_s = 0.25\n"
+        "[events]\nconfirm_s = 0.5\noff_ratio = 0.9\nmerge_gap_s = 0.5\n"
         "[publish]\nclassification_interval_s = 0.25\n"
         % (json.dumps(str(path)), str(realtime).lower(), str(loop).lower(), port, json.dumps(str(bundle.path)))
     )
@@ -75,7 +76,7 @@ class Running:
     def _run(self, config, bundle, duration_s):
         try:
             Daemon(config, bundle, "test", self.stop).run(duration_s)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the test looks at it
             self.failure = error
 
     def __enter__(self):
