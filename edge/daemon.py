@@ -91,8 +91,8 @@ class Daemon:
         self._store.close()
 
     def _messages_on_connect(self) -> List[Message]:
-        statuses = [listener.status_message() for listener in self._listeners]
-        return [self._info_message()] + statuses + [self._health_message()]
+        of_sources = [message for listener in self._listeners for message in listener.messages_on_connect()]
+        return [self._info_message()] + of_sources + [self._health_message()]
 
     def _info_message(self) -> Message:
         node = self._config.node

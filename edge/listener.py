@@ -2,7 +2,7 @@
 import logging
 import threading
 import time
-from typing import Callable, NamedTuple, Optional, Tuple
+from typing import Callable, List, NamedTuple, Optional, Tuple
 
 from edge.clock import SourceClock
 from edge.config import Config, SourceConfig
@@ -70,9 +70,9 @@ class Listener:
         """Whether there is nothing more to hear."""
         return self.ready.is_set() and not self._thread.is_alive()
 
-    def status_message(self) -> Message:
-        """The source's own status, for each new connection."""
-        return self._factory.build_status(self.status, self.name)
+    def messages_on_connect(self) -> List[Message]:
+        """The source's own status and state, for each new connection."""
+        return [self._status_message(), self._state_message()]
 
     def _run(self) -> None:
         try:
@@ -135,7 +135,7 @@ class Listener:
     def _set_status(self, status: str) -> None:
         if status != self.status:
             self.status = status
-            self._publish(self.status_message())
+            self._publish(self._status_message())
 
     def _tell(self, heard: Heard, pipeline: Pipeline) -> None:
         grace_s = 1.0 / self._bundle.frontend.frames_per_s  # hops are whole frames, and one may be that much shorter
@@ -155,8 +155,14 @@ class Listener:
         if active == self._active and now_s < self._next_state_s:
             return
         self._active, self._next_state_s = active, now_s + self._config.publish.state_interval_s
+        self._publish(self._state_message())
+
+    def _status_message(self) -> Message:
+        return self._factory.build_status(self.status, self.name)
+
+    def _state_message(self) -> Message:
         latest = self._latest
         time_of = self._clock.utc_of(latest.end_s) if latest is not None else self._clock.utc_now()
-        self._publish(self._factory.build_state(
-            self.name, time_of, active, latest.level_dbfs if latest is not None else None,
-            latest.background_dbfs if latest is not None else None))
+        return self._factory.build_state(
+            self.name, time_of, self._active, latest.level_dbfs if latest is not None else None,
+            latest.background_dbfs if latest is not None else None)
