@@ -4,7 +4,7 @@ A figure that misses its goal is printed as such and fails nothing: a benchmark 
 """
 
 import argparse
-import datetime
+import datetime as dt
 import importlib.metadata
 import json
 import os
@@ -130,7 +130,7 @@ def _machine(packages: list[str], load_before: float) -> dict:
     versions = {"Python": platform.python_version()}
     versions.update((name, importlib.metadata.version(name)) for name in packages)
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "date": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
