@@ -11,7 +11,7 @@ import paho.mqtt.client as mqtt
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-DURATION_S = 14
+DURATION_S = 24
 SET_UP_S = 300
 
 
