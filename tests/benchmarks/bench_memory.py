@@ -6,8 +6,8 @@ Whether it grows: it hears the street over and over, as fast as it goes, and eac
 after the warm-up a straight line is laid through the samples.
 
 PSS counts a page that n processes share as 1/n page. Strangers on the machine that run the same Python make it
-smaller, so RSS, which counts shared pages in full, stands beside it as the bound from above. A leak is anonymous
-memory, which nobody shares: its slope is not disturbed by strangers who come and go.
+smaller, and it moves as they come and go, so RSS, which counts shared pages in full, stands beside it as the bound
+from above, and its slope is the one that is judged. A leak is anonymous memory, which nobody shares.
 """
 
 import argparse
@@ -40,6 +40,7 @@ class Sample(NamedTuple):
 
     at_s: float
     pss_mb: float
+    rss_mb: float
     anonymous_mb: float
 
 
@@ -120,12 +121,13 @@ def measure_growth(report: Report, simulated_s: float, warm_up_s: float) -> None
     counted = [sample for sample in samples if sample.at_s >= warm_up_s]
     report.add_row("daemon alone, PSS after the warm-up", [sample.pss_mb for sample in counted], "MB")
     for what, values, goal in (
-        ("PSS", [sample.pss_mb for sample in counted], 1.0),
+        ("RSS", [sample.rss_mb for sample in counted], 1.0),
+        ("PSS", [sample.pss_mb for sample in counted], None),
         ("anonymous memory", [sample.anonymous_mb for sample in counted], None),
     ):
         slope = least_squares([sample.at_s for sample in counted], values)
         report.add_figure(f"slope of {what}", slope.per_s * _DAY_S, "MB/day", below=goal)
-        report.add_figure("  its standard error", slope.error_per_s * _DAY_S, "MB/day")
+        report.add_figure(f"  standard error of {what}", slope.error_per_s * _DAY_S, "MB/day")
     report.add_remark(
         f"{samples[-1].at_s / _HOUR_S:.2f} h of street in {took_s:.0f} s, {len(samples)} samples, the "
         f"first {warm_up_s / _HOUR_S:g} h not counted"
@@ -144,7 +146,7 @@ def samples_over(pid: int, received: queue.Queue, simulated_s: float) -> Iterato
         if at_s >= next_s:
             next_s = at_s + 60.0
             memory = memory_mb(pid)
-            yield Sample(at_s, memory["Pss"], memory["Pss_Anon"])
+            yield Sample(at_s, memory["Pss"], memory["Rss"], memory["Pss_Anon"])
 
 
 def least_squares(x: list[float], y: list[float]) -> Slope:
