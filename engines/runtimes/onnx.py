@@ -71,7 +71,7 @@ class OnnxRuntime(Runtime):
 
 
 def _give_back_free_memory() -> None:
-    """Return to the system what reading the network took and nobody uses any more: 23 MB of the daemon's 90."""
+    """Return to the system what reading the network took and nobody uses any more: 14 MB of the daemon's 96."""
     try:
         trim = ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError):  # a C library other than glibc

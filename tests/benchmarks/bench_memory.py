@@ -119,7 +119,12 @@ def measure_growth(report: Report, simulated_s: float, warm_up_s: float) -> None
             samples = list(samples_over(node.pid, received, simulated_s))
             took_s = time.monotonic() - began_s
     counted = [sample for sample in samples if sample.at_s >= warm_up_s]
-    report.add_row("daemon alone, PSS after the warm-up", [sample.pss_mb for sample in counted], "MB")
+    for what, values in (
+        ("PSS", [sample.pss_mb for sample in counted]),
+        ("RSS", [sample.rss_mb for sample in counted]),
+        ("anonymous", [sample.anonymous_mb for sample in counted]),
+    ):
+        report.add_row(f"daemon alone after the warm-up, {what}", values, "MB")
     for what, values, goal in (
         ("RSS", [sample.rss_mb for sample in counted], 1.0),
         ("PSS", [sample.pss_mb for sample in counted], None),
