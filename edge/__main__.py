@@ -1,4 +1,5 @@
 """`python -m edge`"""
+
 import sys
 
 from edge.cli import main

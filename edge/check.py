@@ -1,4 +1,5 @@
 """`soundclr-edge check`: what works here, what does not, and how to mend it; `devices`: the microphones there are."""
+
 import json
 import platform
 from pathlib import Path
@@ -21,8 +22,14 @@ def run_checks(config_path: Optional[Path]) -> List[CheckResult]:
     """Try everything a node needs, in the order of a start.  A part that fails does not hide the later ones."""
     results = [_software()]
     if config_path is None:
-        results.append(CheckResult("configuration", False, "none given and none in /etc/soundclr-edge",
-                                   "copy systemd/soundclr-edge.example.toml there, or give --config"))
+        results.append(
+            CheckResult(
+                "configuration",
+                False,
+                "none given and none in /etc/soundclr-edge",
+                "copy systemd/soundclr-edge.example.toml there, or give --config",
+            )
+        )
         return results
     try:
         config = load_config(config_path)
@@ -47,8 +54,9 @@ def write_checks(results: List[CheckResult], output: TextIO, *, as_json: bool) -
         if not result.ok and result.mend:
             output.write("%s  to mend: %s\n" % (" " * (width + 6), result.mend))
     failed = sum(not result.ok for result in results)
-    output.write("all %d checks passed\n" % len(results) if not failed else "%d of %d checks failed\n"
-                 % (failed, len(results)))
+    output.write(
+        "all %d checks passed\n" % len(results) if not failed else "%d of %d checks failed\n" % (failed, len(results))
+    )
 
 
 def write_devices(output: TextIO, complaints: TextIO, *, as_json: bool) -> bool:
@@ -62,19 +70,32 @@ def write_devices(output: TextIO, complaints: TextIO, *, as_json: bool) -> bool:
         if as_json:
             output.write(json.dumps(device._asdict()) + "\n")
         else:
-            output.write("%s %-40s  %d channel%s  %6d Hz  %s\n"
-                         % ("*" if device.is_default else " ", device.name, device.channels, "s" * (device.channels > 1),
-                            device.sample_rate_hz, device.host_api))
+            output.write(
+                "%s %-40s  %d channel%s  %6d Hz  %s\n"
+                % (
+                    "*" if device.is_default else " ",
+                    device.name,
+                    device.channels,
+                    "s" * (device.channels > 1),
+                    device.sample_rate_hz,
+                    device.host_api,
+                )
+            )
     if not devices:
         complaints.write("soundclr-edge: no device that can record; plug a microphone in, and see arecord -l\n")
     elif not as_json:
-        output.write("* is the default; any part of a name that only one device has will do as device = \"...\"\n")
+        output.write('* is the default; any part of a name that only one device has will do as device = "..."\n')
     return bool(devices)
 
 
 def _software() -> CheckResult:
-    return CheckResult("software", True, "soundclr-edge %s, Python %s, NumPy %s, %s"
-                       % (__version__, platform.python_version(), np.__version__, platform.machine()), "")
+    return CheckResult(
+        "software",
+        True,
+        "soundclr-edge %s, Python %s, NumPy %s, %s"
+        % (__version__, platform.python_version(), np.__version__, platform.machine()),
+        "",
+    )
 
 
 def _try(name: str, check: Callable[[], List[CheckResult]]) -> List[CheckResult]:
@@ -86,25 +107,48 @@ def _try(name: str, check: Callable[[], List[CheckResult]]) -> List[CheckResult]
 
 def _check_model(config: Config) -> List[CheckResult]:
     bundle = load_bundle(Path(config.model.bundle))
-    results = [CheckResult("bundle", True, "%s, %d labels: %s" % (bundle.id, len(bundle.labels),
-                                                                 ", ".join(bundle.labels)), "")]
+    results = [
+        CheckResult("bundle", True, "%s, %d labels: %s" % (bundle.id, len(bundle.labels), ", ".join(bundle.labels)), "")
+    ]
     with open_scorer(bundle, config.model.runtime, config.model.threads, config.model.hop_s) as scorer:
         result = scorer.run_selftest()
-        results.append(CheckResult("runtime", True, "%s (runtime = %r)" % (scorer.describe(), config.model.runtime), ""))
-        results.append(CheckResult("self-test", True, "log-mel within %.1g dB, logits within %.1g of the trainer's"
-                                   % (result.logmel_error_db, result.logit_error), ""))
+        results.append(
+            CheckResult("runtime", True, "%s (runtime = %r)" % (scorer.describe(), config.model.runtime), "")
+        )
+        results.append(
+            CheckResult(
+                "self-test",
+                True,
+                "log-mel within %.1g dB, logits within %.1g of the trainer's"
+                % (result.logmel_error_db, result.logit_error),
+                "",
+            )
+        )
     return results
 
 
 def _check_source(source: SourceConfig) -> List[CheckResult]:
     name = "source " + source.name
     if source.type == "stdin":
-        return [CheckResult(name, True, "standard input, %s, %d Hz, %d channel(s): not read now"
-                            % (source.sample_format, source.sample_rate_hz, source.channels), "")]
+        return [
+            CheckResult(
+                name,
+                True,
+                "standard input, %s, %d Hz, %d channel(s): not read now"
+                % (source.sample_format, source.sample_rate_hz, source.channels),
+                "",
+            )
+        ]
     if source.type == "microphone":
         device = choose_device(list_devices(), source.device)
-        return [CheckResult(name, True, "microphone %r, %d Hz, %d channel(s)"
-                            % (device.name, device.sample_rate_hz, device.channels), "")]
+        return [
+            CheckResult(
+                name,
+                True,
+                "microphone %r, %d Hz, %d channel(s)" % (device.name, device.sample_rate_hz, device.channels),
+                "",
+            )
+        ]
     with source_from_config(source._replace(realtime=False)) as opened:
         block = opened.read(10.0)
         if block is None:

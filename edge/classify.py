@@ -1,4 +1,5 @@
 """`soundclr-edge classify`: the daemon's own way of the data over recordings, as fast as it goes."""
+
 import json
 from typing import Any, Dict, Iterator, List, TextIO
 
@@ -25,8 +26,9 @@ def classify_file(path: str, bundle: Bundle, scorer: Scorer, config: Config) -> 
     """
     source_config = SourceConfig("file", "file", path=path, realtime=False)
     with source_from_config(source_config) as source:
-        pipeline = Pipeline(bundle, scorer, source.sample_rate_hz, config.gate, config.events, config.model.hop_s,
-                            "file")
+        pipeline = Pipeline(
+            bundle, scorer, source.sample_rate_hz, config.gate, config.events, config.model.hop_s, "file"
+        )
         try:
             while True:
                 block = source.read(_READ_TIMEOUT_S)
@@ -43,8 +45,16 @@ def classify_file(path: str, bundle: Bundle, scorer: Scorer, config: Config) -> 
         yield _answer_line(path, pipeline)
 
 
-def classify_files(paths: List[str], bundle: Bundle, scorer: Scorer, config: Config, *, as_json: bool,
-                   results: TextIO, complaints: TextIO) -> int:
+def classify_files(
+    paths: List[str],
+    bundle: Bundle,
+    scorer: Scorer,
+    config: Config,
+    *,
+    as_json: bool,
+    results: TextIO,
+    complaints: TextIO,
+) -> int:
     """Classify each file; one that fails does not stop the others.  Returns the number of files that failed."""
     failed = 0
     for path in paths:
@@ -70,17 +80,33 @@ def _lines(path: str, heard: Heard) -> Iterator[JsonObject]:
 
 
 def _classification_line(path: str, heard: Classification) -> JsonObject:
-    return {"type": "classification", "file": path, "start_s": round(heard.start_s, 3), "end_s": round(heard.end_s, 3),
-            "scores": _rounded(heard.scores), "foreign": round(heard.foreign, 4), "label": heard.label,
-            "accepted": list(heard.accepted), "reason": heard.reason,
-            "level_dbfs": _rounded_or_none(heard.level_dbfs), "background_dbfs": _rounded_or_none(heard.background_dbfs)}
+    return {
+        "type": "classification",
+        "file": path,
+        "start_s": round(heard.start_s, 3),
+        "end_s": round(heard.end_s, 3),
+        "scores": _rounded(heard.scores),
+        "foreign": round(heard.foreign, 4),
+        "label": heard.label,
+        "accepted": list(heard.accepted),
+        "reason": heard.reason,
+        "level_dbfs": _rounded_or_none(heard.level_dbfs),
+        "background_dbfs": _rounded_or_none(heard.background_dbfs),
+    }
 
 
 def _event_line(path: str, event: EventChange) -> JsonObject:
-    return {"type": "event", "file": path, "label": event.label, "start_s": round(event.start_s, 3),
-            "end_s": round(event.end_s, 3), "score_max": round(event.score_max, 4),
-            "score_mean": round(event.score_mean, 4), "start_uncertainty_s": round(event.start_uncertainty_s, 3),
-            "end_reason": event.end_reason}
+    return {
+        "type": "event",
+        "file": path,
+        "label": event.label,
+        "start_s": round(event.start_s, 3),
+        "end_s": round(event.end_s, 3),
+        "score_max": round(event.score_max, 4),
+        "score_mean": round(event.score_mean, 4),
+        "start_uncertainty_s": round(event.start_uncertainty_s, 3),
+        "end_reason": event.end_reason,
+    }
 
 
 def _answer_line(path: str, pipeline: Pipeline) -> JsonObject:
@@ -88,21 +114,38 @@ def _answer_line(path: str, pipeline: Pipeline) -> JsonObject:
     if answer is None:
         raise SourceError("%s holds less than 50 ms of sound; expected at least that much" % path)
     verdict = answer.verdict
-    return {"type": "file", "file": path, "label": verdict.label, "scores": _rounded(verdict.scores),
-            "foreign": round(verdict.foreign, 4), "accepted": bool(verdict.accepted), "reason": verdict.reason,
-            "windows": answer.windows}
+    return {
+        "type": "file",
+        "file": path,
+        "label": verdict.label,
+        "scores": _rounded(verdict.scores),
+        "foreign": round(verdict.foreign, 4),
+        "accepted": bool(verdict.accepted),
+        "reason": verdict.reason,
+        "windows": answer.windows,
+    }
 
 
 def _describe(line: Dict[str, Any]) -> str:
     path = line["file"].encode("utf-8", "backslashreplace").decode("utf-8")  # not every name on a disk is text
     if line["type"] == "event":
-        return "%s  %8.2f s  %8.2f s  %-18s %.2f" % (path, line["start_s"], line["end_s"], line["label"],
-                                                   line["score_max"])
+        return "%s  %8.2f s  %8.2f s  %-18s %.2f" % (
+            path,
+            line["start_s"],
+            line["end_s"],
+            line["label"],
+            line["score_max"],
+        )
     if line["label"] is None:
         return "%s: nothing but digital silence" % path
     verdict = "accepted" if line["accepted"] else "not accepted (%s)" % line["reason"]
-    return "%s: %s %.2f, foreign %.2f, %s" % (path, line["label"], line["scores"][line["label"]], line["foreign"],
-                                              verdict)
+    return "%s: %s %.2f, foreign %.2f, %s" % (
+        path,
+        line["label"],
+        line["scores"][line["label"]],
+        line["foreign"],
+        verdict,
+    )
 
 
 def _rounded(scores: Dict[str, float]) -> Dict[str, float]:

@@ -3,6 +3,7 @@
 Results go to stdout, logs to stderr. Exit status: 0 done, 1 the thing asked for failed, 2 unusable input or
 configuration (one line, no traceback), 70 a fault inside.
 """
+
 import argparse
 import logging
 import os
@@ -22,11 +23,17 @@ _DEFAULT_CONFIG = "soundclr-edge.toml"
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    parser = argparse.ArgumentParser(prog="soundclr-edge", description="A microphone on a street corner that says what "
-                                     "it hears, honestly, to anyone's dashboard.")
+    parser = argparse.ArgumentParser(
+        prog="soundclr-edge",
+        description="A microphone on a street corner that says what it hears, honestly, to anyone's dashboard.",
+    )
     parser.add_argument("--version", action="version", version="%(prog)s " + __version__)
-    parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"],
-                        help="least severe log line on stderr (default: %(default)s)")
+    parser.add_argument(
+        "--log-level",
+        default="info",
+        choices=["debug", "info", "warning", "error"],
+        help="least severe log line on stderr (default: %(default)s)",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.required = True
     _add_run(commands)
@@ -40,8 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Optional[List[str]] = None) -> int:
     """Run one command.  Returns the exit status."""
     arguments = build_parser().parse_args(argv)
-    logging.basicConfig(level=arguments.log_level.upper(), stream=sys.stderr,
-                        format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=arguments.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     try:
         return int(_COMMANDS[arguments.command](arguments))
     except (EdgeError, EngineError) as error:
@@ -61,8 +69,12 @@ def main(argv: Optional[List[str]] = None) -> int:
 def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="listen and publish, until stopped")
     _add_config(run)
-    run.add_argument("--state-dir", type=Path, default=None,
-                     help="folder that outlasts restarts (default: $STATE_DIRECTORY, else ~/.local/state/soundclr-edge)")
+    run.add_argument(
+        "--state-dir",
+        type=Path,
+        default=None,
+        help="folder that outlasts restarts (default: $STATE_DIRECTORY, else ~/.local/state/soundclr-edge)",
+    )
     run.add_argument("--duration-s", type=_positive, default=None, help="stop by itself after this time")
 
 
@@ -70,8 +82,12 @@ def _add_classify(commands: Any) -> None:
     classify = commands.add_parser("classify", help="say what recordings hold, by the daemon's own code")
     classify.add_argument("files", nargs="+", metavar="FILE", help="WAV, FLAC or Ogg")
     classify.add_argument("--json", action="store_true", help="one JSON object a line: each hop, event and file")
-    classify.add_argument("--bundle", type=Path, default=None,
-                          help="folder of the model (default: the configuration's, else %s)" % SHIPPED_BUNDLE)
+    classify.add_argument(
+        "--bundle",
+        type=Path,
+        default=None,
+        help="folder of the model (default: the configuration's, else %s)" % SHIPPED_BUNDLE,
+    )
     classify.add_argument("--hop-s", type=_positive, default=None, help="seconds from one window to the next")
     _add_config(classify)
 
@@ -97,9 +113,12 @@ def _add_watch(commands: Any) -> None:
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, default=None,
-                        help="TOML file (default: %s in $CONFIGURATION_DIRECTORY or /etc/soundclr-edge)"
-                        % _DEFAULT_CONFIG)
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=None,
+        help="TOML file (default: %s in $CONFIGURATION_DIRECTORY or /etc/soundclr-edge)" % _DEFAULT_CONFIG,
+    )
 
 
 def _positive(text: str) -> float:
@@ -119,8 +138,10 @@ def _found_config(given: Optional[Path]) -> Optional[Path]:
 def _required_config(given: Optional[Path]) -> Config:
     path = _found_config(given)
     if path is None:
-        raise ConfigError("no configuration: neither --config nor /etc/soundclr-edge/%s is there; copy "
-                          "systemd/soundclr-edge.example.toml and give it with --config" % _DEFAULT_CONFIG)
+        raise ConfigError(
+            "no configuration: neither --config nor /etc/soundclr-edge/%s is there; copy "
+            "systemd/soundclr-edge.example.toml and give it with --config" % _DEFAULT_CONFIG
+        )
     return load_config(path)
 
 
@@ -133,8 +154,9 @@ def _run(arguments: argparse.Namespace) -> int:
     from edge.daemon import run_daemon
     from edge.installation import find_state_directory
 
-    return run_daemon(_required_config(arguments.config), find_state_directory(arguments.state_dir),
-                      duration_s=arguments.duration_s)
+    return run_daemon(
+        _required_config(arguments.config), find_state_directory(arguments.state_dir), duration_s=arguments.duration_s
+    )
 
 
 def _classify(arguments: argparse.Namespace) -> int:
@@ -147,8 +169,9 @@ def _classify(arguments: argparse.Namespace) -> int:
         config = config._replace(model=config.model._replace(hop_s=arguments.hop_s))
     bundle = load_bundle(arguments.bundle or Path(config.model.bundle))
     with open_scorer(bundle, config.model.runtime, config.model.threads, config.model.hop_s) as scorer:
-        failed = classify_files(arguments.files, bundle, scorer, config, as_json=arguments.json, results=sys.stdout,
-                                complaints=sys.stderr)
+        failed = classify_files(
+            arguments.files, bundle, scorer, config, as_json=arguments.json, results=sys.stdout, complaints=sys.stderr
+        )
     return EXIT_UNUSABLE if failed else EXIT_DONE
 
 
@@ -178,5 +201,10 @@ def _watch(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-_COMMANDS: Dict[str, Callable[[argparse.Namespace], int]] = {"run": _run, "classify": _classify, "check": _check, "devices": _devices,
-             "watch": _watch}
+_COMMANDS: Dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "classify": _classify,
+    "check": _check,
+    "devices": _devices,
+    "watch": _watch,
+}

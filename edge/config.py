@@ -1,4 +1,5 @@
 """The node's configuration: TOML, read strictly. An unknown key is an error that names the nearest known one."""
+
 import difflib
 import math
 import re
@@ -113,8 +114,9 @@ def load_config(path: Path) -> Config:
             raise ConfigError("configuration %s is longer than 1 MiB; give another with --config" % path)
         tables = _parse_toml(content.decode("utf-8"))
     except OSError as error:
-        raise ConfigError("configuration %s cannot be read: %s; give another with --config" % (path, error.strerror)) \
-            from error
+        raise ConfigError(
+            "configuration %s cannot be read: %s; give another with --config" % (path, error.strerror)
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigError("configuration %s is not UTF-8 text (%s)" % (path, error)) from error
     except (ValueError, RecursionError) as error:  # both TOML readers' errors are ValueErrors
@@ -133,13 +135,15 @@ def config_from_mapping(values: Dict[str, Any]) -> Config:
         raise ConfigError("no [[source]] table; expected at least one, with name and type")
     config = Config(
         node=_read_table(NodeConfig, "[node]", values.get("node", {})),
-        source=tuple(_read_table(SourceConfig, "[[source]] %d" % number, table)
-                     for number, table in enumerate(sources, start=1)),
+        source=tuple(
+            _read_table(SourceConfig, "[[source]] %d" % number, table) for number, table in enumerate(sources, start=1)
+        ),
         mqtt=_read_table(MqttConfig, "[mqtt]", values.get("mqtt", {})),
         model=_read_table(ModelConfig, "[model]", values.get("model", {})),
         gate=_read_table(GateConfig, "[gate]", values.get("gate", {})),
         events=_read_table(EventsConfig, "[events]", values.get("events", {})),
-        publish=_read_table(PublishConfig, "[publish]", values.get("publish", {})))
+        publish=_read_table(PublishConfig, "[publish]", values.get("publish", {})),
+    )
     _check(config)
     return config
 
@@ -156,8 +160,10 @@ def _refuse_unknown(what: str, given: Dict[str, Any], known: List[str]) -> None:
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            raise ConfigError("unknown %s %r%s; known are %s"
-                              % (what, name, ", did you mean %r" % near[0] if near else "", ", ".join(known)))
+            raise ConfigError(
+                "unknown %s %r%s; known are %s"
+                % (what, name, ", did you mean %r" % near[0] if near else "", ", ".join(known))
+            )
 
 
 def _read_table(kind: Any, where: str, given: Any) -> Any:
@@ -168,8 +174,9 @@ def _read_table(kind: Any, where: str, given: Any) -> Any:
     missing = [name for name in required if name not in given]
     if missing:
         raise ConfigError("%s lacks %s" % (where, ", ".join(missing)))
-    return kind(**{name: _value_of_type(where, name, value, kind.__annotations__[name])
-                   for name, value in given.items()})
+    return kind(
+        **{name: _value_of_type(where, name, value, kind.__annotations__[name]) for name, value in given.items()}
+    )
 
 
 def _value_of_type(where: str, name: str, value: Any, kind: Any) -> Any:
@@ -194,8 +201,10 @@ def _check(config: Config) -> None:
     names = [source.name for source in config.source]
     for what, slug in [("node name", config.node.name)] + [("source name", name) for name in names]:
         if not SLUG.match(slug) or slug in RESERVED_SLUGS:
-            raise ConfigError("%s %r; expected 1 to 32 of a-z, 0-9, _ and -, beginning with a letter or digit, and "
-                              "none of %s" % (what, slug, ", ".join(sorted(RESERVED_SLUGS))))
+            raise ConfigError(
+                "%s %r; expected 1 to 32 of a-z, 0-9, _ and -, beginning with a letter or digit, and "
+                "none of %s" % (what, slug, ", ".join(sorted(RESERVED_SLUGS)))
+            )
     if len(set(names)) != len(names):
         raise ConfigError("source names %s; expected each only once" % ", ".join(names))
     if sum(source.type == "stdin" for source in config.source) > 1:
@@ -210,34 +219,50 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
     latitude, longitude = config.node.latitude_deg, config.node.longitude_deg
     conditions = [
         (latitude is None or -90 <= latitude <= 90, "[node]: latitude_deg is %s; expected -90 to 90" % latitude),
-        (longitude is None or -180 <= longitude <= 180,
-         "[node]: longitude_deg is %s; expected -180 to 180" % longitude),
+        (
+            longitude is None or -180 <= longitude <= 180,
+            "[node]: longitude_deg is %s; expected -180 to 180" % longitude,
+        ),
         (1 <= mqtt.port <= 65535, "[mqtt]: port is %d; expected 1 to 65535" % mqtt.port),
         (mqtt.host != "", "[mqtt]: host is empty; expected a name or an address"),
-        (bool(re.match(r"[^#+/\x00]+(/[^#+/\x00]+)*\Z", mqtt.root)),
-         "[mqtt]: root is %r; expected topic levels without # and +, and no / at either end" % mqtt.root),
+        (
+            bool(re.match(r"[^#+/\x00]+(/[^#+/\x00]+)*\Z", mqtt.root)),
+            "[mqtt]: root is %r; expected topic levels without # and +, and no / at either end" % mqtt.root,
+        ),
         (5 <= mqtt.keepalive_s <= 3600, "[mqtt]: keepalive_s is %d; expected 5 to 3600" % mqtt.keepalive_s),
         (not mqtt.password_file or bool(mqtt.username), "[mqtt]: password_file without username; give both"),
-        (bool(mqtt.certificate_file) == bool(mqtt.key_file),
-         "[mqtt]: certificate_file and key_file go together; give both or neither"),
-        (mqtt.tls or not (mqtt.ca_file or mqtt.certificate_file),
-         "[mqtt]: ca_file or certificate_file without tls = true; set it, or remove them"),
-        (model.runtime in ("auto", "onnxruntime"),
-         "[model]: runtime is %r; expected \"auto\" or \"onnxruntime\"" % model.runtime),
+        (
+            bool(mqtt.certificate_file) == bool(mqtt.key_file),
+            "[mqtt]: certificate_file and key_file go together; give both or neither",
+        ),
+        (
+            mqtt.tls or not (mqtt.ca_file or mqtt.certificate_file),
+            "[mqtt]: ca_file or certificate_file without tls = true; set it, or remove them",
+        ),
+        (
+            model.runtime in ("auto", "onnxruntime"),
+            '[model]: runtime is %r; expected "auto" or "onnxruntime"' % model.runtime,
+        ),
         (1 <= model.threads <= 64, "[model]: threads is %d; expected 1 to 64" % model.threads),
         (0.1 <= model.hop_s <= 60, "[model]: hop_s is %g; expected 0.1 to 60" % model.hop_s),
-        (0 <= gate.over_background_db <= 60, "[gate]: over_background_db is %g; expected 0 to 60"
-         % gate.over_background_db),
+        (
+            0 <= gate.over_background_db <= 60,
+            "[gate]: over_background_db is %g; expected 0 to 60" % gate.over_background_db,
+        ),
         (-160 <= gate.floor_dbfs <= 0, "[gate]: floor_dbfs is %g; expected -160 to 0" % gate.floor_dbfs),
         (0 <= events.confirm_s <= 60, "[events]: confirm_s is %g; expected 0 to 60" % events.confirm_s),
-        (0 < events.confirm_share <= 1, "[events]: confirm_share is %g; expected above 0 up to 1"
-         % events.confirm_share),
+        (
+            0 < events.confirm_share <= 1,
+            "[events]: confirm_share is %g; expected above 0 up to 1" % events.confirm_share,
+        ),
         (0 < events.off_ratio <= 1, "[events]: off_ratio is %g; expected above 0 up to 1" % events.off_ratio),
         (0 <= events.min_duration_s <= 60, "[events]: min_duration_s is %g; expected 0 to 60" % events.min_duration_s),
         (0 <= events.merge_gap_s <= 600, "[events]: merge_gap_s is %g; expected 0 to 600" % events.merge_gap_s),
         (1 <= events.max_event_s <= 3600, "[events]: max_event_s is %g; expected 1 to 3600" % events.max_event_s),
-        (min(publish.classification_interval_s, publish.state_interval_s, publish.health_interval_s) >= 0.1,
-         "[publish]: an interval is below 0.1 s; expected at least that"),
+        (
+            min(publish.classification_interval_s, publish.state_interval_s, publish.health_interval_s) >= 0.1,
+            "[publish]: an interval is below 0.1 s; expected at least that",
+        ),
     ]
     for source in config.source:
         conditions += _source_conditions(source)
@@ -247,21 +272,34 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
 def _source_conditions(source: SourceConfig) -> List[Tuple[bool, str]]:
     where = "[[source]] %r: " % source.name
     return [
-        (source.type in ("microphone", "file", "stdin"),
-         where + "type is %r; expected \"microphone\", \"file\" or \"stdin\"" % source.type),
+        (
+            source.type in ("microphone", "file", "stdin"),
+            where + 'type is %r; expected "microphone", "file" or "stdin"' % source.type,
+        ),
         (source.type != "file" or source.path != "", where + "a file needs path"),
-        (source.type == "file" or source.path == "", where + "path belongs to type \"file\" alone"),
-        (source.type != "stdin" or 8000 <= source.sample_rate_hz <= 192000,
-         where + "sample_rate_hz is %d; standard input needs the stream's rate, 8000 to 192000"
-         % source.sample_rate_hz),
-        (source.sample_rate_hz == 0 or 8000 <= source.sample_rate_hz <= 192000,
-         where + "sample_rate_hz is %d; expected 8000 to 192000, or 0 for the device's own" % source.sample_rate_hz),
-        (0 <= source.channels <= 64 and (source.channels > 0 or source.type == "microphone"),
-         where + "channels is %d; expected 1 to 64" % source.channels),
-        (source.channel >= -1 and (source.channels == 0 or source.channel < max(1, source.channels)
-                                   or source.type == "file"),
-         where + "channel is %d of %d; expected -1 (the mean of all) or an index from 0"
-         % (source.channel, source.channels)),
-        (source.sample_format in ("s16le", "s24le", "s32le", "f32le"),
-         where + "sample_format is %r; expected s16le, s24le, s32le or f32le" % source.sample_format),
+        (source.type == "file" or source.path == "", where + 'path belongs to type "file" alone'),
+        (
+            source.type != "stdin" or 8000 <= source.sample_rate_hz <= 192000,
+            where
+            + "sample_rate_hz is %d; standard input needs the stream's rate, 8000 to 192000" % source.sample_rate_hz,
+        ),
+        (
+            source.sample_rate_hz == 0 or 8000 <= source.sample_rate_hz <= 192000,
+            where + "sample_rate_hz is %d; expected 8000 to 192000, or 0 for the device's own" % source.sample_rate_hz,
+        ),
+        (
+            0 <= source.channels <= 64 and (source.channels > 0 or source.type == "microphone"),
+            where + "channels is %d; expected 1 to 64" % source.channels,
+        ),
+        (
+            source.channel >= -1
+            and (source.channels == 0 or source.channel < max(1, source.channels) or source.type == "file"),
+            where
+            + "channel is %d of %d; expected -1 (the mean of all) or an index from 0"
+            % (source.channel, source.channels),
+        ),
+        (
+            source.sample_format in ("s16le", "s24le", "s32le", "f32le"),
+            where + "sample_format is %r; expected s16le, s24le, s32le or f32le" % source.sample_format,
+        ),
     ]

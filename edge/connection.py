@@ -266,11 +266,7 @@ def _tls_context_from(config: MqttConfig) -> ssl.SSLContext:
             "[mqtt] certificates (%s) cannot be used: %s; give PEM files that the service's user may read"
             % (files, error.strerror or error)
         ) from error
-    versions = getattr(ssl, "TLSVersion", None)  # 3.7 and later
-    if versions is not None:
-        context.minimum_version = versions.TLSv1_2
-    else:
-        context.options |= ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1
+    context.options |= ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1  # 3.6 knows no minimum_version
     return context
 
 

@@ -1,4 +1,5 @@
 """The daemon: sources, publisher and health under one roof, until stopped."""
+
 import logging
 import platform
 import signal
@@ -42,10 +43,13 @@ class Daemon:
         self._started_s = time.monotonic()
         self._usage = ProcessUsage()
         self._store = MemoryStore()
-        self._publisher = Publisher(config.mqtt, config.node.name, self._store, self._messages_on_connect,
-                                    installation_id)
-        self._listeners = [Listener(config, source, bundle, self._factory, boot_id, self._publisher.publish, stop)
-                           for source in config.source]
+        self._publisher = Publisher(
+            config.mqtt, config.node.name, self._store, self._messages_on_connect, installation_id
+        )
+        self._listeners = [
+            Listener(config, source, bundle, self._factory, boot_id, self._publisher.publish, stop)
+            for source in config.source
+        ]
 
     def run(self, duration_s: Optional[float] = None) -> None:
         """Hear and publish until stopped, until `duration_s` is over, or until every source has ended.
@@ -97,20 +101,36 @@ class Daemon:
     def _info_message(self) -> Message:
         node = self._config.node
         runtimes = sorted({listener.runtime for listener in self._listeners if listener.runtime})
-        return self._factory.build("info", self._clock.utc_now(), {
-            "version": __version__, "python": platform.python_version(), "machine": platform.platform(),
-            "runtime": "; ".join(runtimes), "started": self._started, "labels": list(self._bundle.labels),
-            "sources": [listener.name for listener in self._listeners], "window_s": self._bundle.frontend.window_s,
-            "hop_s": self._config.model.hop_s, "site": node.site or None, "latitude_deg": node.latitude_deg,
-            "longitude_deg": node.longitude_deg, "model_sha256": self._bundle.digests["model.onnx"]})
+        return self._factory.build(
+            "info",
+            self._clock.utc_now(),
+            {
+                "version": __version__,
+                "python": platform.python_version(),
+                "machine": platform.platform(),
+                "runtime": "; ".join(runtimes),
+                "started": self._started,
+                "labels": list(self._bundle.labels),
+                "sources": [listener.name for listener in self._listeners],
+                "window_s": self._bundle.frontend.window_s,
+                "hop_s": self._config.model.hop_s,
+                "site": node.site or None,
+                "latitude_deg": node.latitude_deg,
+                "longitude_deg": node.longitude_deg,
+                "model_sha256": self._bundle.digests["model.onnx"],
+            },
+        )
 
     def _health_message(self) -> Message:
         counts = [listener.counts for listener in self._listeners]
         values: Dict[str, Any] = {
             "uptime_s": time.monotonic() - self._started_s,
             "sources_online": sum(listener.status == "online" for listener in self._listeners),
-            "sources_configured": len(self._listeners), "windows": sum(c.windows for c in counts),
-            "gaps": sum(c.gaps for c in counts), "lost_s": sum(c.lost_s for c in counts)}
+            "sources_configured": len(self._listeners),
+            "windows": sum(c.windows for c in counts),
+            "gaps": sum(c.gaps for c in counts),
+            "lost_s": sum(c.lost_s for c in counts),
+        }
         values.update(self._publisher.health())
         values.update(self._usage.measure())
         return self._factory.build("health", self._clock.utc_now(), values)

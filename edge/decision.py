@@ -2,6 +2,7 @@
 
 No function here reads a clock or keeps state: the same logits and levels give the same answer.
 """
+
 import math
 from typing import Dict, NamedTuple, Optional, Tuple
 
@@ -23,8 +24,14 @@ class Verdict(NamedTuple):
     reason: Optional[str]
 
 
-def decide(logits: np.ndarray, level_dbfs: Optional[float], background_dbfs: Optional[float], bundle: Bundle,
-           gate: GateConfig, off_ratio: float) -> Verdict:
+def decide(
+    logits: np.ndarray,
+    level_dbfs: Optional[float],
+    background_dbfs: Optional[float],
+    bundle: Bundle,
+    gate: GateConfig,
+    off_ratio: float,
+) -> Verdict:
     """Judge one window.
 
     Args:
@@ -33,7 +40,7 @@ def decide(logits: np.ndarray, level_dbfs: Optional[float], background_dbfs: Opt
         background_dbfs: running background; None while it is unknown: then the floor alone gates.
         off_ratio: share of its threshold that keeps a class's running event alive.
     """
-    known = np.asarray(logits[:len(bundle.labels)], np.float64)
+    known = np.asarray(logits[: len(bundle.labels)], np.float64)
     probabilities = softmax(known / bundle.decision.temperature)
     scores = {label: float(p) for label, p in zip(bundle.labels, probabilities)}
     foreign = foreign_probability(logits, bundle)
@@ -47,8 +54,9 @@ def decide(logits: np.ndarray, level_dbfs: Optional[float], background_dbfs: Opt
         reason = "foreign"
     thresholds = bundle.decision.thresholds
     accepted = tuple(name for name in bundle.labels if scores[name] >= thresholds[name]) if reason is None else ()
-    sustained = tuple(name for name in bundle.labels if scores[name] >= off_ratio * thresholds[name]) \
-        if reason is None else ()
+    sustained = (
+        tuple(name for name in bundle.labels if scores[name] >= off_ratio * thresholds[name]) if reason is None else ()
+    )
     if reason is None and not accepted:
         reason = "unsure"
     return Verdict(scores, label, scores[label], foreign, accepted, sustained, reason)
@@ -64,7 +72,7 @@ def gate_open(level_dbfs: float, background_dbfs: Optional[float], gate: GateCon
 def foreign_probability(logits: np.ndarray, bundle: Bundle) -> float:
     """How unlike anything known, 0 to 1, by the bundle's rule (`engines.bundle.ForeignRule`)."""
     rule = bundle.decision.foreign
-    known = np.asarray(logits[:len(bundle.labels)], np.float64)
+    known = np.asarray(logits[: len(bundle.labels)], np.float64)
     x = -log_sum_exp(known)
     if rule.method == "reject_logit":
         x += float(logits[len(bundle.labels)])

@@ -1,5 +1,7 @@
 """`make run`: a broker of its own, the daemon, and what any dashboard would receive, in one terminal."""
+
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -23,7 +25,9 @@ def main(argv: Optional[List[str]] = None) -> int:
     """Run the demonstration.  Returns 0 where classifications came, 1 where none did, 2 where nothing could start."""
     parser = argparse.ArgumentParser(prog="python -m edge.demo", description=__doc__)
     parser.add_argument("--duration-s", type=float, default=None, help="end after this time (default: until Ctrl-C)")
-    parser.add_argument("--recording", action="store_true", help="play the street recording even if there is a microphone")
+    parser.add_argument(
+        "--recording", action="store_true", help="play the street recording even if there is a microphone"
+    )
     arguments = parser.parse_args(argv)
     try:
         return _demonstrate(arguments.duration_s, arguments.recording)
@@ -50,8 +54,11 @@ def _demonstrate(duration_s: Optional[float], recording: bool) -> int:
     source, said = (recording_source(), "Playing the street recording.") if recording else choose_source()
     print(said)
     with EmbeddedBroker() as broker, tempfile.TemporaryDirectory(prefix="soundclr-") as folder:
-        print("MQTT broker: 127.0.0.1:%d (websockets: ws://127.0.0.1:%d), topics soundclr/#"
-              % (broker.port, broker.websocket_port), flush=True)
+        print(
+            "MQTT broker: 127.0.0.1:%d (websockets: ws://127.0.0.1:%d), topics soundclr/#"
+            % (broker.port, broker.websocket_port),
+            flush=True,
+        )
         config = Path(folder) / "demo.toml"
         config.write_text(_config_text(source, broker.port), encoding="utf-8")
         watcher = Watcher(MqttConfig(port=broker.port))
@@ -66,9 +73,13 @@ def _demonstrate(duration_s: Optional[float], recording: bool) -> int:
 
 def _watch_daemon(config: Path, log: IO[str], watcher: Watcher, duration_s: Optional[float]) -> bool:
     """Run the daemon while the watcher shows its messages.  Returns whether the daemon failed."""
-    daemon = subprocess.Popen([sys.executable, "-m", "edge", "run", "--config", str(config),
-                               "--state-dir", str(config.parent)], stdin=subprocess.DEVNULL,
-                              stdout=log, stderr=log, cwd=str(Path(__file__).resolve().parent.parent))
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "edge", "run", "--config", str(config), "--state-dir", str(config.parent)],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        cwd=str(Path(__file__).resolve().parent.parent),
+    )
     over = threading.Event()
 
     def follow() -> None:
@@ -76,10 +87,8 @@ def _watch_daemon(config: Path, log: IO[str], watcher: Watcher, duration_s: Opti
         over.set()
 
     threading.Thread(target=follow, name="daemon-watch", daemon=True).start()
-    try:
+    with contextlib.suppress(KeyboardInterrupt):  # the way to end a demonstration without a duration
         watcher.run(duration_s, over)
-    except KeyboardInterrupt:
-        pass  # the way to end a demonstration without a duration
     died = daemon.poll() is not None
     daemon.terminate()
     try:
@@ -92,10 +101,20 @@ def _watch_daemon(config: Path, log: IO[str], watcher: Watcher, duration_s: Opti
 
 def _config_text(source: SourceConfig, port: int) -> str:
     # JSON's strings, numbers and booleans are TOML's too
-    lines = ["[node]", 'name = "demo"', "[mqtt]", "port = %d" % port, "[publish]", "health_interval_s = 10.0",
-             "[[source]]"]
-    lines += ["%s = %s" % (name, json.dumps(value)) for name, value in source._asdict().items()
-              if value != SourceConfig._field_defaults.get(name)]
+    lines = [
+        "[node]",
+        'name = "demo"',
+        "[mqtt]",
+        "port = %d" % port,
+        "[publish]",
+        "health_interval_s = 10.0",
+        "[[source]]",
+    ]
+    lines += [
+        "%s = %s" % (name, json.dumps(value))
+        for name, value in source._asdict().items()
+        if value != SourceConfig._field_defaults.get(name)
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -1,4 +1,5 @@
 """Levels of 125 ms, and the running background: what the gate and the bounds of events are judged by."""
+
 import math
 from typing import Optional
 
@@ -50,9 +51,9 @@ class Envelope:
         is_mostly_heard = 2 * self._unheard_samples <= self._frame_samples
         self._append(self._level_of_frame_under_way() if is_mostly_heard else float("nan"))
         whole = len(rest) // self._frame_samples
-        for frame in rest[:whole * self._frame_samples].reshape(whole, self._frame_samples):
+        for frame in rest[: whole * self._frame_samples].reshape(whole, self._frame_samples):
             self._append(_level_dbfs(float(np.dot(frame, frame)), self._frame_samples))
-        tail = rest[whole * self._frame_samples:]
+        tail = rest[whole * self._frame_samples :]
         self._energy, self._energy_samples = float(np.dot(tail, tail)), len(tail)
 
     def stop(self) -> None:

@@ -4,6 +4,7 @@ A window of 4 s smears a sound over all the windows that touch it. Which windows
 the 125 ms envelope says where its edges are. Nothing here reads a clock or counts windows: all rules are in seconds
 of the stream, so that another hop gives the same events.
 """
+
 import math
 from collections import deque
 from typing import Deque, Dict, List, NamedTuple, Optional, Tuple
@@ -51,8 +52,9 @@ class EventDetector:
         id_prefix: makes event ids unique among sources and starts of the node.
     """
 
-    def __init__(self, labels: Tuple[str, ...], config: EventsConfig, envelope: Envelope, hop_s: float,
-                 id_prefix: str) -> None:
+    def __init__(
+        self, labels: Tuple[str, ...], config: EventsConfig, envelope: Envelope, hop_s: float, id_prefix: str
+    ) -> None:
         self._config, self._envelope, self._prefix, self._hop_s = config, envelope, id_prefix, hop_s
         self._of = max(1, int(round(config.confirm_s / hop_s)) + 1)
         self._recent: Dict[str, Deque[_Window]] = {label: deque(maxlen=self._of) for label in labels}
@@ -99,8 +101,15 @@ class EventDetector:
         start_s, uncertainty_s = self._find_start(held[0])
         self._count += 1
         scores = [window.score for window in held]
-        self._open[label] = _Open("%s-%d" % (self._prefix, self._count), start_s, uncertainty_s, held[-1],
-                                  (max(scores), sum(scores), len(scores)), start_s + self._config.max_event_s, None)
+        self._open[label] = _Open(
+            "%s-%d" % (self._prefix, self._count),
+            start_s,
+            uncertainty_s,
+            held[-1],
+            (max(scores), sum(scores), len(scores)),
+            start_s + self._config.max_event_s,
+            None,
+        )
         return self._change(label, "start", held[-1].end_s, None)
 
     def _go_on(self, label: str, window: _Window, sustained: bool) -> List[EventChange]:
@@ -108,7 +117,8 @@ class EventDetector:
         if sustained:
             top, total, count = event.scores
             self._open[label] = event = event._replace(
-                last_window=window, lost_at_s=None, scores=(max(top, window.score), total + window.score, count + 1))
+                last_window=window, lost_at_s=None, scores=(max(top, window.score), total + window.score, count + 1)
+            )
         else:
             if event.lost_at_s is None:
                 self._open[label] = event = event._replace(lost_at_s=window.start_s)
@@ -130,8 +140,9 @@ class EventDetector:
     def _change(self, label: str, phase: str, end_s: float, end_reason: Optional[str]) -> EventChange:
         event = self._open[label]
         top, total, count = event.scores
-        return EventChange(event.event_id, phase, label, event.start_s, end_s, end_reason, top, total / count,
-                           event.uncertainty_s)
+        return EventChange(
+            event.event_id, phase, label, event.start_s, end_s, end_reason, top, total / count, event.uncertainty_s
+        )
 
     def _find_start(self, first: _Window) -> Tuple[float, float]:
         """Where the sound that the first window holds began, and how uncertain that is.
@@ -140,8 +151,11 @@ class EventDetector:
         before, the sound may be as old as the stretch.
         """
         is_first_of_stretch = first.start_s <= self._stretch_start_s
-        earliest_s = first.start_s if is_first_of_stretch else \
-            max(first.start_s, first.end_s - self._hop_s - _RECOGNISED_AFTER_S)
+        earliest_s = (
+            first.start_s
+            if is_first_of_stretch
+            else max(first.start_s, first.end_s - self._hop_s - _RECOGNISED_AFTER_S)
+        )
         at_s = self._find_rise(earliest_s, first.end_s, is_first_of_stretch)
         if at_s is not None:
             return at_s, _EDGE_UNCERTAINTY_S
@@ -156,12 +170,15 @@ class EventDetector:
             return None
         before = np.full(_FRAMES_BEFORE, levels.min())  # nothing is known of what was before the stretch
         if not is_first_of_stretch:
-            known = np.nan_to_num(self._envelope.levels(earliest_s - _FRAMES_BEFORE * self._envelope.frame_s,
-                                                        earliest_s), nan=-160.0)
-            before[_FRAMES_BEFORE - len(known):] = known[:_FRAMES_BEFORE]
+            known = np.nan_to_num(
+                self._envelope.levels(earliest_s - _FRAMES_BEFORE * self._envelope.frame_s, earliest_s), nan=-160.0
+            )
+            before[_FRAMES_BEFORE - len(known) :] = known[:_FRAMES_BEFORE]
         levels = np.concatenate([before, levels])
-        rises = [np.mean(levels[i:i + 2]) - np.mean(levels[i - _FRAMES_BEFORE:i])
-                 for i in range(_FRAMES_BEFORE, len(levels) - 1)]
+        rises = [
+            np.mean(levels[i : i + 2]) - np.mean(levels[i - _FRAMES_BEFORE : i])
+            for i in range(_FRAMES_BEFORE, len(levels) - 1)
+        ]
         if max(rises) < _LEAST_RISE_DB:
             return None
         at = next(i for i, rise in enumerate(rises) if rise >= _EARLIEST_RISE_SHARE * max(rises))

@@ -1,4 +1,5 @@
 """What the process itself costs, from /proc and /sys; nothing where a system has neither."""
+
 import os
 import time
 from pathlib import Path

@@ -1,4 +1,5 @@
 """One source's thread: opens the scorer and the source, runs the pipeline, hands messages to the publisher."""
+
 import logging
 import threading
 import time
@@ -38,8 +39,16 @@ class Listener:
         stop: set from outside to end; set from inside when something failed.
     """
 
-    def __init__(self, config: Config, source: SourceConfig, bundle: Bundle, factory: MessageFactory, boot_id: str,
-                 publish: Publish, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        config: Config,
+        source: SourceConfig,
+        bundle: Bundle,
+        factory: MessageFactory,
+        boot_id: str,
+        publish: Publish,
+        stop: threading.Event,
+    ) -> None:
         self._config, self._source_config, self._bundle = config, source, bundle
         self._factory, self._publish, self._stop = factory, publish, stop
         self._id_prefix = "%s-%s" % (boot_id[:12], source.name)
@@ -91,8 +100,13 @@ class Listener:
         with open_scorer(self._bundle, model.runtime, model.threads, model.hop_s) as scorer:
             result = scorer.run_selftest()
             self.runtime = scorer.describe()
-            _LOGGER.info("source %s: %s; self-test within %.1g dB and %.1g", self.name, self.runtime,
-                         result.logmel_error_db, result.logit_error)
+            _LOGGER.info(
+                "source %s: %s; self-test within %.1g dB and %.1g",
+                self.name,
+                self.runtime,
+                result.logmel_error_db,
+                result.logit_error,
+            )
             with source_from_config(self._source_config) as source:
                 _LOGGER.info("source %s: %s", self.name, source.describe())
                 self.ready.set()
@@ -110,22 +124,29 @@ class Listener:
                         pipeline = self._new_pipeline(scorer, block.sample_rate_hz, pipeline)
                     if block.gap is not None:
                         self._count_gap(block.gap.lost_samples / float(block.sample_rate_hz), block.gap.reason)
-                    self._tell(pipeline.push(block), pipeline)
+                    self._tell(pipeline.push(block))
                 self._tell_state(pipeline)
         except EndOfSource:
             _LOGGER.info("source %s has ended", self.name)
         finally:
             if pipeline is not None:
-                self._tell(pipeline.finish("stop"), pipeline)
+                self._tell(pipeline.finish("stop"))
                 self._tell_state(pipeline)
 
     def _new_pipeline(self, scorer: Scorer, sample_rate_hz: int, old: Optional[Pipeline]) -> Pipeline:
         if old is not None:  # a device came back with another rate
-            self._tell(old.finish("gap"), old)
+            self._tell(old.finish("gap"))
         config = self._config
         self._generation += 1
-        return Pipeline(self._bundle, scorer, sample_rate_hz, config.gate, config.events, config.model.hop_s,
-                        "%s-%d" % (self._id_prefix, self._generation))
+        return Pipeline(
+            self._bundle,
+            scorer,
+            sample_rate_hz,
+            config.gate,
+            config.events,
+            config.model.hop_s,
+            "%s-%d" % (self._id_prefix, self._generation),
+        )
 
     def _count_gap(self, lost_s: float, reason: str) -> None:
         counts = self.counts
@@ -137,7 +158,7 @@ class Listener:
             self.status = status
             self._publish(self._status_message())
 
-    def _tell(self, heard: Heard, pipeline: Pipeline) -> None:
+    def _tell(self, heard: Heard) -> None:
         grace_s = 1.0 / self._bundle.frontend.frames_per_s  # hops are whole frames, and one may be that much shorter
         for classification in heard.classifications:
             self._latest = classification
@@ -164,5 +185,9 @@ class Listener:
         latest = self._latest
         time_of = self._clock.utc_of(latest.end_s) if latest is not None else self._clock.utc_now()
         return self._factory.build_state(
-            self.name, time_of, self._active, latest.level_dbfs if latest is not None else None,
-            latest.background_dbfs if latest is not None else None)
+            self.name,
+            time_of,
+            self._active,
+            latest.level_dbfs if latest is not None else None,
+            latest.background_dbfs if latest is not None else None,
+        )

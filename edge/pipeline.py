@@ -1,4 +1,5 @@
 """The way of one source's sound: blocks in, classifications and events out. The daemon and `classify` both run it."""
+
 from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -37,8 +38,16 @@ class Pipeline:
         id_prefix: makes event ids unique among sources and starts of the node.
     """
 
-    def __init__(self, bundle: Bundle, scorer: Scorer, sample_rate_hz: int, gate: GateConfig, events: EventsConfig,
-                 hop_s: float, id_prefix: str) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        scorer: Scorer,
+        sample_rate_hz: int,
+        gate: GateConfig,
+        events: EventsConfig,
+        hop_s: float,
+        id_prefix: str,
+    ) -> None:
         self._bundle, self._scorer, self._gate, self._off_ratio = bundle, scorer, gate, events.off_ratio
         self.sample_rate_hz = sample_rate_hz
         self._resampler = StreamResampler(sample_rate_hz, bundle.frontend.sample_rate_hz)
@@ -100,9 +109,20 @@ class Pipeline:
             level_dbfs, background_dbfs = self._loudest(start_s, end_s), self._envelope.background_dbfs(end_s)
             verdict = decide(answer.logits, level_dbfs, background_dbfs, self._bundle, self._gate, self._off_ratio)
             self._remember(answer, verdict, level_dbfs)
-            heard.classifications.append(Classification(
-                start_s, end_s, verdict.scores, verdict.label, verdict.score, verdict.foreign, verdict.accepted,
-                level_dbfs, background_dbfs, verdict.reason))
+            heard.classifications.append(
+                Classification(
+                    start_s,
+                    end_s,
+                    verdict.scores,
+                    verdict.label,
+                    verdict.score,
+                    verdict.foreign,
+                    verdict.accepted,
+                    level_dbfs,
+                    background_dbfs,
+                    verdict.reason,
+                )
+            )
             heard.events.extend(self._detector.push(start_s, end_s, verdict))
         return heard
 

@@ -3,6 +3,7 @@
 Time in every record is the source's own: the index of a sample since the source was opened for the first time,
 lost samples counted. `edge.clock` maps it to monotonic time and to UTC when a message is built.
 """
+
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np

@@ -1,4 +1,5 @@
 """From the source's rate to the bundle's, block by block."""
+
 from typing import Any
 
 import numpy as np

@@ -3,6 +3,7 @@
 One unit because on a GPU both work on one buffer that never leaves the device. What is behind it is chosen once,
 when the scorer is made; nothing else in the node knows.
 """
+
 from abc import ABC, abstractmethod
 from typing import Any, List
 
@@ -64,7 +65,7 @@ class CpuScorer(Scorer):
         answers, taken = [], 0
         while taken < len(samples):
             until = self._front_end.samples_until_frames(self._next_frames())
-            part = samples[taken:taken + max(1, until)]
+            part = samples[taken : taken + max(1, until)]
             self._keep_beginning(part)
             self._front_end.push(part)
             self._samples += len(part)
@@ -78,7 +79,7 @@ class CpuScorer(Scorer):
         answers = []
         spec = self._bundle.frontend
         if self._windows == 0 and self._samples >= _SHORTEST_S * spec.sample_rate_hz:
-            heard = self._beginning[:self._samples]
+            heard = self._beginning[: self._samples]
             self._front_end.reset()
             self._front_end.push(fill_short_clip(heard, spec.window_samples, self._bundle.short_clip))
             logits = self._runtime.infer(self._front_end.read_window())
@@ -109,8 +110,8 @@ class CpuScorer(Scorer):
 
     def _keep_beginning(self, part: np.ndarray) -> None:
         if self._samples < len(self._beginning):
-            kept = part[:len(self._beginning) - self._samples]
-            self._beginning[self._samples:self._samples + len(kept)] = kept
+            kept = part[: len(self._beginning) - self._samples]
+            self._beginning[self._samples : self._samples + len(kept)] = kept
 
     def _answer(self) -> WindowScores:
         spec = self._bundle.frontend

@@ -1,4 +1,5 @@
 """Bundle v1: the folder that a trainer hands to a node. Read strictly, or not at all."""
+
 import hashlib
 import json
 import math
@@ -17,8 +18,18 @@ SCORE_TYPES = ("softmax",)
 CLIP_RULES = ("mean_logit",)
 FOREIGN_METHODS = ("reject_logit", "energy")
 LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
-_MANIFEST_FIELDS = {"schema": int, "name": str, "labels": list, "frontend": dict, "score_type": str,
-                    "decision": dict, "short_clip": str, "clip_rule": str, "files": dict, "training": dict}
+_MANIFEST_FIELDS = {
+    "schema": int,
+    "name": str,
+    "labels": list,
+    "frontend": dict,
+    "score_type": str,
+    "decision": dict,
+    "short_clip": str,
+    "clip_rule": str,
+    "files": dict,
+    "training": dict,
+}
 _TRAINING_FIELDS = ("data", "licence", "folds", "seeds", "metrics", "code_version")
 _MAX_MANIFEST_BYTES = 1 << 20
 
@@ -81,19 +92,30 @@ def load_bundle(path: Path) -> Bundle:
     labels = _read_labels(path, values["labels"])
     for field, allowed in (("score_type", SCORE_TYPES), ("short_clip", SHORT_CLIP_RULES), ("clip_rule", CLIP_RULES)):
         if values[field] not in allowed:
-            raise BundleError("bundle %s: %s is %r; this version knows %s"
-                              % (path, field, values[field], ", ".join(allowed)))
+            raise BundleError(
+                "bundle %s: %s is %r; this version knows %s" % (path, field, values[field], ", ".join(allowed))
+            )
     missing = [name for name in _TRAINING_FIELDS if name not in values["training"]]
     if missing:
-        raise BundleError("bundle %s: the training record lacks %s; export the bundle again"
-                          % (path, ", ".join(missing)))
+        raise BundleError(
+            "bundle %s: the training record lacks %s; export the bundle again" % (path, ", ".join(missing))
+        )
     try:
         frontend = frontend_spec_from_mapping(values["frontend"])
     except FrontendError as error:
         raise BundleError("bundle %s: %s" % (path, error)) from error
-    return Bundle(path, values["name"], labels, frontend, values["score_type"],
-                  _read_decision(path, values["decision"], labels), values["short_clip"], values["clip_rule"],
-                  _verify_files(path, values["files"]), values["training"])
+    return Bundle(
+        path,
+        values["name"],
+        labels,
+        frontend,
+        values["score_type"],
+        _read_decision(path, values["decision"], labels),
+        values["short_clip"],
+        values["clip_rule"],
+        _verify_files(path, values["files"]),
+        values["training"],
+    )
 
 
 def sha256_of_file(path: Path) -> str:
@@ -107,23 +129,30 @@ def sha256_of_file(path: Path) -> str:
 
 def _read_manifest(path: Path) -> Dict[str, Any]:
     if not path.is_dir():
-        raise BundleError("bundle %s is %s; expected a folder with %s, model.onnx and selftest.npz: give it with "
-                          "--bundle" % (path, "a file" if path.exists() else "not there", MANIFEST_NAME))
+        raise BundleError(
+            "bundle %s is %s; expected a folder with %s, model.onnx and selftest.npz: give it with "
+            "--bundle" % (path, "a file" if path.exists() else "not there", MANIFEST_NAME)
+        )
     manifest = path / MANIFEST_NAME
     try:
         if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
             raise BundleError("bundle %s: %s is larger than 1 MiB; this is no manifest" % (path, MANIFEST_NAME))
         values = json.loads(manifest.read_bytes().decode("utf-8"))
     except OSError as error:
-        raise BundleError("bundle %s: %s cannot be read (%s); give the folder that `soundclr-train export` wrote"
-                          % (path, MANIFEST_NAME, error.strerror)) from error
+        raise BundleError(
+            "bundle %s: %s cannot be read (%s); give the folder that `soundclr-train export` wrote"
+            % (path, MANIFEST_NAME, error.strerror)
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise BundleError("bundle %s: %s is not JSON (%s); copy the bundle again" % (path, MANIFEST_NAME, error)) \
-            from error
+        raise BundleError(
+            "bundle %s: %s is not JSON (%s); copy the bundle again" % (path, MANIFEST_NAME, error)
+        ) from error
     if not isinstance(values, dict) or values.get("schema") != SCHEMA or isinstance(values.get("schema"), bool):
         schema = values.get("schema") if isinstance(values, dict) else None
-        raise BundleError("bundle %s has schema %r; this version reads schema %d: export it again, or update the node"
-                          % (path, schema, SCHEMA))
+        raise BundleError(
+            "bundle %s has schema %r; this version reads schema %d: export it again, or update the node"
+            % (path, schema, SCHEMA)
+        )
     return values
 
 
@@ -132,54 +161,70 @@ def _check_fields(path: Path, where: str, values: Any, fields: Dict[str, Any]) -
         raise BundleError("bundle %s: %s is %r; expected an object" % (path, where, values))
     missing, unknown = sorted(set(fields) - set(values)), sorted(set(values) - set(fields))
     if missing or unknown:
-        raise BundleError("bundle %s: %s has missing fields %s and unknown fields %s; export the bundle again"
-                          % (path, where, missing, unknown))
+        raise BundleError(
+            "bundle %s: %s has missing fields %s and unknown fields %s; export the bundle again"
+            % (path, where, missing, unknown)
+        )
     for name, kind in fields.items():
         value = values[name]
         fits = isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool)
         if not fits or (isinstance(value, float) and not math.isfinite(value)):
-            raise BundleError("bundle %s: %s field %s is %r; expected %s"
-                              % (path, where, name, value, getattr(kind, "__name__", "a finite number")))
+            raise BundleError(
+                "bundle %s: %s field %s is %r; expected %s"
+                % (path, where, name, value, getattr(kind, "__name__", "a finite number"))
+            )
 
 
 def _read_labels(path: Path, labels: Any) -> Tuple[str, ...]:
     wrong = [label for label in labels if not isinstance(label, str) or not LABEL.match(label)]
     if wrong or len(labels) < 2 or len(set(labels)) != len(labels):
-        raise BundleError("bundle %s: labels %r; expected at least two different names of a-z, 0-9, _ and -"
-                          % (path, wrong or labels))
+        raise BundleError(
+            "bundle %s: labels %r; expected at least two different names of a-z, 0-9, _ and -" % (path, wrong or labels)
+        )
     return tuple(labels)
 
 
 def _read_decision(path: Path, values: Any, labels: Tuple[str, ...]) -> DecisionParameters:
     number = (int, float)
     _check_fields(path, "decision", values, {"temperature": number, "thresholds": dict, "foreign": dict})
-    _check_fields(path, "decision.thresholds", values["thresholds"], {label: number for label in labels})
-    _check_fields(path, "decision.foreign", values["foreign"],
-                  {"method": str, "slope": number, "intercept": number, "threshold": number})
+    _check_fields(path, "decision.thresholds", values["thresholds"], dict.fromkeys(labels, number))
+    _check_fields(
+        path,
+        "decision.foreign",
+        values["foreign"],
+        {"method": str, "slope": number, "intercept": number, "threshold": number},
+    )
     foreign = ForeignRule(**values["foreign"])
     inside = all(0 < value <= 1 for value in list(values["thresholds"].values()) + [foreign.threshold])
     if values["temperature"] <= 0 or not inside or foreign.method not in FOREIGN_METHODS or foreign.slope <= 0:
-        raise BundleError("bundle %s: decision has temperature %r, foreign %r; expected a temperature and slope above "
-                          "0, thresholds above 0 up to 1, and a method of %s"
-                          % (path, values["temperature"], values["foreign"], ", ".join(FOREIGN_METHODS)))
+        raise BundleError(
+            "bundle %s: decision has temperature %r, foreign %r; expected a temperature and slope above "
+            "0, thresholds above 0 up to 1, and a method of %s"
+            % (path, values["temperature"], values["foreign"], ", ".join(FOREIGN_METHODS))
+        )
     return DecisionParameters(float(values["temperature"]), dict(values["thresholds"]), foreign)
 
 
 def _verify_files(path: Path, files: Dict[str, Any]) -> Dict[str, str]:
     unlisted = [name for name in REQUIRED_FILES if name not in files]
     if unlisted:
-        raise BundleError("bundle %s: the manifest lists no digest of %s; export the bundle again"
-                          % (path, ", ".join(unlisted)))
+        raise BundleError(
+            "bundle %s: the manifest lists no digest of %s; export the bundle again" % (path, ", ".join(unlisted))
+        )
     for name, expected in files.items():
         if not isinstance(expected, str) or Path(name).name != name:
-            raise BundleError("bundle %s: files entry %r: %r; expected a file name and its SHA-256"
-                              % (path, name, expected))
+            raise BundleError(
+                "bundle %s: files entry %r: %r; expected a file name and its SHA-256" % (path, name, expected)
+            )
         try:
             given = sha256_of_file(path / name)
         except OSError as error:
-            raise BundleError("bundle %s: %s cannot be read (%s); copy the bundle again"
-                              % (path, name, error.strerror)) from error
+            raise BundleError(
+                "bundle %s: %s cannot be read (%s); copy the bundle again" % (path, name, error.strerror)
+            ) from error
         if given != expected:
-            raise BundleError("bundle %s: %s has SHA-256 %s...; its manifest expects %s...: the file is damaged or was "
-                              "changed, copy the bundle again" % (path, name, given[:12], expected[:12]))
+            raise BundleError(
+                "bundle %s: %s has SHA-256 %s...; its manifest expects %s...: the file is damaged or was "
+                "changed, copy the bundle again" % (path, name, given[:12], expected[:12])
+            )
     return dict(files)

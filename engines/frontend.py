@@ -5,6 +5,7 @@ Everything here is plain NumPy in float64, frame by frame, and meant to be read.
 
 Source: Slaney, "Auditory Toolbox" (1998) for the mel scale and the area normalisation, in librosa's numeric form.
 """
+
 from typing import Any, Dict, NamedTuple
 
 import numpy as np
@@ -51,8 +52,14 @@ class FrontendSpec(NamedTuple):
         return self.sample_rate_hz / float(self.hop_length)
 
 
-_SUPPORTED: Dict[str, Any] = {"window": ("hann",), "mel_scale": ("slaney",), "mel_norm": ("slaney",), "power": (2.0,),
-              "center": (False,), "reference": ("max", "fixed")}
+_SUPPORTED: Dict[str, Any] = {
+    "window": ("hann",),
+    "mel_scale": ("slaney",),
+    "mel_norm": ("slaney",),
+    "power": (2.0,),
+    "center": (False,),
+    "reference": ("max", "fixed"),
+}
 _N_FFT_RANGE = (256, 4096)
 
 
@@ -69,8 +76,10 @@ def frontend_spec_from_mapping(values: Dict[str, Any]) -> FrontendSpec:
     missing = sorted(set(types) - set(values))
     unknown = sorted(set(values) - set(types))
     if missing or unknown:
-        raise FrontendError("front end has missing fields %s and unknown fields %s; expected exactly %s"
-                            % (missing, unknown, sorted(types)))
+        raise FrontendError(
+            "front end has missing fields %s and unknown fields %s; expected exactly %s"
+            % (missing, unknown, sorted(types))
+        )
     read = {name: _value_of_type(name, values[name], kind) for name, kind in types.items()}
     spec = FrontendSpec(**read)
     _check(spec)
@@ -92,24 +101,31 @@ def _value_of_type(name: str, value: Any, kind: Any) -> Any:
 def _check(spec: FrontendSpec) -> None:
     for name, allowed in _SUPPORTED.items():
         if getattr(spec, name) not in allowed:
-            raise FrontendError("front end field %s is %r; this version computes %s"
-                                % (name, getattr(spec, name), " or ".join(map(repr, allowed))))
+            raise FrontendError(
+                "front end field %s is %r; this version computes %s"
+                % (name, getattr(spec, name), " or ".join(map(repr, allowed)))
+            )
     low, high = _N_FFT_RANGE
     conditions = [
-        (low <= spec.n_fft <= high and spec.n_fft & (spec.n_fft - 1) == 0,
-         "n_fft is %d; expected a power of two from %d to %d" % (spec.n_fft, low, high)),
+        (
+            low <= spec.n_fft <= high and spec.n_fft & (spec.n_fft - 1) == 0,
+            "n_fft is %d; expected a power of two from %d to %d" % (spec.n_fft, low, high),
+        ),
         (0 < spec.win_length <= spec.n_fft, "win_length is %d; expected 1 to n_fft" % spec.win_length),
         (0 < spec.hop_length <= spec.n_fft, "hop_length is %d; expected 1 to n_fft" % spec.hop_length),
-        (8000 <= spec.sample_rate_hz <= 192000,
-         "sample_rate_hz is %d; expected 8000 to 192000" % spec.sample_rate_hz),
-        (0 <= spec.fmin_hz < spec.fmax_hz <= spec.sample_rate_hz / 2.0,
-         "fmin_hz, fmax_hz are %g, %g; expected 0 <= fmin < fmax <= half the sample rate"
-         % (spec.fmin_hz, spec.fmax_hz)),
+        (8000 <= spec.sample_rate_hz <= 192000, "sample_rate_hz is %d; expected 8000 to 192000" % spec.sample_rate_hz),
+        (
+            0 <= spec.fmin_hz < spec.fmax_hz <= spec.sample_rate_hz / 2.0,
+            "fmin_hz, fmax_hz are %g, %g; expected 0 <= fmin < fmax <= half the sample rate"
+            % (spec.fmin_hz, spec.fmax_hz),
+        ),
         (1 <= spec.n_mels <= 512, "n_mels is %d; expected 1 to 512" % spec.n_mels),
         (1 <= spec.window_frames <= 8192, "window_frames is %d; expected 1 to 8192" % spec.window_frames),
         (spec.amin > 0 and spec.top_db > 0, "amin and top_db must be above 0"),
-        (np.all(np.isfinite([spec.reference_db, spec.scale, spec.offset, spec.amin, spec.top_db])),
-         "reference_db, scale, offset, amin and top_db must be finite"),
+        (
+            np.all(np.isfinite([spec.reference_db, spec.scale, spec.offset, spec.amin, spec.top_db])),
+            "reference_db, scale, offset, amin and top_db must be finite",
+        ),
     ]
     for holds, complaint in conditions:
         if not holds:
@@ -164,14 +180,15 @@ def compute_mel_power_db(samples: np.ndarray, spec: FrontendSpec) -> np.ndarray:
     """
     samples = np.asarray(samples, np.float64)
     if samples.ndim != 1 or len(samples) < spec.n_fft:
-        raise FrontendError("samples of shape %s; expected one axis of at least n_fft = %d samples"
-                            % (samples.shape, spec.n_fft))
+        raise FrontendError(
+            "samples of shape %s; expected one axis of at least n_fft = %d samples" % (samples.shape, spec.n_fft)
+        )
     bank, window = mel_filterbank(spec), analysis_window(spec)
     frames = 1 + (len(samples) - spec.n_fft) // spec.hop_length
     power_db = np.empty((spec.n_mels, frames))
     for frame in range(frames):
         start = frame * spec.hop_length
-        spectrum = np.fft.rfft(samples[start:start + spec.n_fft] * window)
+        spectrum = np.fft.rfft(samples[start : start + spec.n_fft] * window)
         power_db[:, frame] = 10.0 * np.log10(np.maximum(spec.amin, bank.dot(np.abs(spectrum) ** 2)))
     return power_db
 
@@ -195,6 +212,8 @@ def compute_logmel(samples: np.ndarray, spec: FrontendSpec) -> np.ndarray:
         FrontendError: another number of samples.
     """
     if np.shape(samples) != (spec.window_samples,):
-        raise FrontendError("a window of shape %s; expected exactly %d samples (%d frames)"
-                            % (np.shape(samples), spec.window_samples, spec.window_frames))
+        raise FrontendError(
+            "a window of shape %s; expected exactly %d samples (%d frames)"
+            % (np.shape(samples), spec.window_samples, spec.window_frames)
+        )
     return apply_reference(compute_mel_power_db(samples, spec), spec)

@@ -1,4 +1,5 @@
 """The self-test: does this device give the answers that the trainer recorded for a real sound?"""
+
 import zipfile
 from typing import NamedTuple
 
@@ -31,18 +32,24 @@ class SelfTestResult(NamedTuple):
 def load_selftest(bundle: Bundle) -> SelfTestReference:
     """Read `selftest.npz` (no pickle) and check its shapes.  Raises BundleError."""
     spec = bundle.frontend
-    shapes = {"samples": (spec.window_samples,), "logmel": (spec.n_mels, spec.window_frames),
-              "logits": (bundle.n_outputs,)}
+    shapes = {
+        "samples": (spec.window_samples,),
+        "logmel": (spec.n_mels, spec.window_frames),
+        "logits": (bundle.n_outputs,),
+    }
     try:
         with np.load(str(bundle.path / "selftest.npz"), allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name], np.float32) for name in shapes}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise BundleError("bundle %s: selftest.npz cannot be read (%s); export the bundle again"
-                          % (bundle.path, error)) from error
+        raise BundleError(
+            "bundle %s: selftest.npz cannot be read (%s); export the bundle again" % (bundle.path, error)
+        ) from error
     for name, shape in shapes.items():
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():
-            raise BundleError("bundle %s: selftest.npz holds %s of shape %s; expected finite values of shape %s"
-                              % (bundle.path, name, arrays[name].shape, shape))
+            raise BundleError(
+                "bundle %s: selftest.npz holds %s of shape %s; expected finite values of shape %s"
+                % (bundle.path, name, arrays[name].shape, shape)
+            )
     return SelfTestReference(arrays["samples"], arrays["logmel"], arrays["logits"])
 
 
@@ -62,8 +69,9 @@ def run_selftest(bundle: Bundle, runtime: Runtime) -> SelfTestResult:
     result = SelfTestResult(logmel_error_db, logit_error)
     # written so that a NaN fails too
     if not (logmel_error_db <= LOGMEL_TOLERANCE_DB and logit_error <= LOGIT_TOLERANCE):
-        raise SelfTestError("self-test of bundle %s on %s: log-mel differs by %.2g dB (at most %g), logits by %.2g (at "
-                            "most %g); this runtime would mishear: use another, or export the bundle again"
-                            % (bundle.name, runtime.describe(), logmel_error_db, LOGMEL_TOLERANCE_DB, logit_error,
-                               LOGIT_TOLERANCE))
+        raise SelfTestError(
+            "self-test of bundle %s on %s: log-mel differs by %.2g dB (at most %g), logits by %.2g (at "
+            "most %g); this runtime would mishear: use another, or export the bundle again"
+            % (bundle.name, runtime.describe(), logmel_error_db, LOGMEL_TOLERANCE_DB, logit_error, LOGIT_TOLERANCE)
+        )
     return result

@@ -5,6 +5,7 @@ pass over the window for reference and floor. From the spectrum on all is single
 a decibel at most on street sound, tones and clicks. The ring is written twice, one window apart, so that any window is
 one contiguous slice and nothing is shifted.
 """
+
 import numpy as np
 
 from engines.frontend import FrontendSpec, analysis_window, mel_filterbank
@@ -45,8 +46,8 @@ class StreamingLogMel:
         before, taken = self.frames, 0
         while taken < len(samples):
             room = len(self._pending) - self._pending_samples
-            part = samples[taken:taken + room]
-            self._pending[self._pending_samples:self._pending_samples + len(part)] = part
+            part = samples[taken : taken + room]
+            self._pending[self._pending_samples : self._pending_samples + len(part)] = part
             self._pending_samples += len(part)
             taken += len(part)
             if self._pending_samples == len(self._pending):
@@ -72,7 +73,7 @@ class StreamingLogMel:
             raise ValueError("%d frames so far; a window needs %d" % (self.frames, spec.window_frames))
         self._compute_ready()
         end = (self._computed - 1) % spec.window_frames + spec.window_frames + 1
-        window_db = self._ring_db[end - spec.window_frames:end]
+        window_db = self._ring_db[end - spec.window_frames : end]
         reference_db = window_db.max() if spec.reference == "max" else np.float32(spec.reference_db)
         # scale and offset are folded into one pass each; top_db is applied in the network's units
         np.multiply(window_db.T, np.float32(spec.scale), out=self._output)
@@ -101,7 +102,7 @@ class StreamingLogMel:
         power_db *= _DB_PER_NEPER
         self._store(power_db)
         used = ready * spec.hop_length
-        self._pending[:self._pending_samples - used] = self._pending[used:self._pending_samples].copy()
+        self._pending[: self._pending_samples - used] = self._pending[used : self._pending_samples].copy()
         self._pending_samples -= used
 
     def _store(self, power_db: np.ndarray) -> None:
@@ -120,7 +121,7 @@ class _BandedMel:
         self._n_mels = len(bank)
         self._groups = []
         for first in range(0, len(bank), _BANDS_AT_ONCE):
-            rows = bank[first:first + _BANDS_AT_ONCE]
+            rows = bank[first : first + _BANDS_AT_ONCE]
             touched = np.flatnonzero(rows.any(axis=0))
             low, high = (touched[0], touched[-1] + 1) if len(touched) else (0, 1)
             weights = np.ascontiguousarray(rows[:, low:high].T, np.float32)

@@ -1,4 +1,5 @@
 """How sound shorter than the network's window is filled: one rule, the same in training and on the node."""
+
 import numpy as np
 
 from engines.errors import FrontendError
@@ -22,6 +23,8 @@ def fill_short_clip(samples: np.ndarray, window_samples: int, rule: str) -> np.n
         raise FrontendError("short_clip rule %r; expected one of %s" % (rule, ", ".join(SHORT_CLIP_RULES)))
     missing = window_samples - len(samples)
     if missing < 0:
-        raise FrontendError("a clip of %d samples is longer than the window of %d; cut it into windows instead"
-                            % (len(samples), window_samples))
+        raise FrontendError(
+            "a clip of %d samples is longer than the window of %d; cut it into windows instead"
+            % (len(samples), window_samples)
+        )
     return np.pad(samples, (missing // 2, missing - missing // 2), mode="constant") if missing else samples

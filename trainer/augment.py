@@ -3,6 +3,7 @@
 Waveforms are augmented one by one in NumPy, spectrograms as a batch in torch. Both take their generator as an
 argument: the same seed gives the same batch.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -17,29 +18,31 @@ from trainer.recipe import Augmentation
 _SMALLEST_PEAK = 1e-5  # below it a clip is not scaled up any more
 
 
-def cut_randomly(samples: np.ndarray, limit: int, rng: np.random.Generator, *, recipe: Augmentation,
-                 sample_rate_hz: int) -> np.ndarray:
+def cut_randomly(
+    samples: np.ndarray, limit: int, rng: np.random.Generator, *, recipe: Augmentation, sample_rate_hz: int
+) -> np.ndarray:
     """A random stretch of the clip: at most `limit` samples, and with some probability much less."""
     length = min(len(samples), limit)
     shortest = int(recipe.cut_min_s * sample_rate_hz)
     if rng.random() < recipe.cut_p and length > shortest:
         length = int(rng.integers(shortest, length + 1))
     start = int(rng.integers(0, len(samples) - length + 1))
-    return samples[start:start + length]
+    return samples[start : start + length]
 
 
 def place_randomly(samples: np.ndarray, window: int, rng: np.random.Generator, recipe: Augmentation) -> np.ndarray:
     """Put a clip somewhere in a window; around it lies silence, or faint noise as in a real street."""
     placed = np.zeros(window, np.float32)
     start = int(rng.integers(0, window - len(samples) + 1))
-    placed[start:start + len(samples)] = samples
+    placed[start : start + len(samples)] = samples
     if len(samples) < window and rng.random() < recipe.noise_fill_p:
         placed += coloured_noise(window, rng) * (rms(samples) * 10 ** (rng.uniform(-50.0, -15.0) / 20))
     return placed
 
 
-def add_background(samples: np.ndarray, foreign: np.ndarray | None, rng: np.random.Generator,
-                   recipe: Augmentation) -> np.ndarray:
+def add_background(
+    samples: np.ndarray, foreign: np.ndarray | None, rng: np.random.Generator, recipe: Augmentation
+) -> np.ndarray:
     """Lay noise, or a foreign clip, beneath the sound at a random ratio."""
     if foreign is not None and rng.random() < recipe.foreign_background_share:
         below = np.resize(foreign, len(samples))
@@ -91,8 +94,10 @@ def mask_randomly(network_input: Tensor, generator: torch.Generator, recipe: Aug
     SoundCLR's own code fills with 0, which on its scale is the loudest value; here a mask is silence.
     """
     _, _, bands, frames = network_input.shape
-    for axis, size, widest, count in ((2, bands, recipe.frequency_mask_bands, recipe.frequency_masks),
-                                      (3, frames, recipe.time_mask_frames, recipe.time_masks)):
+    for axis, size, widest, count in (
+        (2, bands, recipe.frequency_mask_bands, recipe.frequency_masks),
+        (3, frames, recipe.time_mask_frames, recipe.time_masks),
+    ):
         for _ in range(count):
             width = torch.randint(0, widest + 1, (len(network_input),), generator=generator)
             start = (torch.rand(len(network_input), generator=generator) * (size - width + 1)).floor()
@@ -112,8 +117,9 @@ def roll_randomly(network_input: Tensor, generator: torch.Generator) -> Tensor:
     return network_input.gather(3, index)
 
 
-def augment_spectrograms(power_db: Tensor, frontend: LogMel, generator: torch.Generator,
-                         recipe: Augmentation) -> Tensor:
+def augment_spectrograms(
+    power_db: Tensor, frontend: LogMel, generator: torch.Generator, recipe: Augmentation
+) -> Tensor:
     """From mel power to the network's input, augmented.  [B, n_mels, F] -> [B, 1, n_mels, F]."""
     spec = frontend.spec
     silence = -spec.top_db * spec.scale + spec.offset
@@ -121,5 +127,3 @@ def augment_spectrograms(power_db: Tensor, frontend: LogMel, generator: torch.Ge
     network_input = random_warp(network_input, generator, recipe, silence)
     network_input = roll_randomly(network_input, generator)
     return mask_randomly(network_input, generator, recipe, silence)
-
-

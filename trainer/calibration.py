@@ -3,6 +3,7 @@
 The shipped numbers are chosen on all predictions. The figures are cross-fitted: for each fold they are chosen on the
 other folds and judged on this one, so that no clip is judged by a number that it helped to choose.
 """
+
 from __future__ import annotations
 
 from typing import Any, NamedTuple
@@ -12,9 +13,22 @@ import numpy as np
 from engines.bundle import DecisionParameters, ForeignRule
 from trainer.data.datasets import UNKNOWN_LABEL
 from trainer.evaluate import Predictions
-from trainer.metrics import (accuracy, auroc, bootstrap_interval, brier_score, class_scores, confusion_counts,
-                             expected_calibration_error, fit_logistic, fit_temperature, fit_thresholds, macro_f1,
-                             negative_log_likelihood, softmax, wilson_interval)
+from trainer.metrics import (
+    accuracy,
+    auroc,
+    bootstrap_interval,
+    brier_score,
+    class_scores,
+    confusion_counts,
+    expected_calibration_error,
+    fit_logistic,
+    fit_temperature,
+    fit_thresholds,
+    macro_f1,
+    negative_log_likelihood,
+    softmax,
+    wilson_interval,
+)
 
 _LEAST_THRESHOLD = 0.5  # the best F1 on a balanced test set accepts much less; on a street a false alarm costs more
 _KNOWN_REJECTED = 0.10  # share of known clips that may be rejected as foreign
@@ -46,8 +60,11 @@ def choose_foreign_rule(predictions: Predictions) -> ForeignChoice:
     probability = 1.0 / (1.0 + np.exp(-np.clip(curve.slope * x + curve.intercept, -50, 50)))
     threshold = float(np.clip(np.quantile(probability[~is_foreign], 1.0 - _KNOWN_REJECTED), 0.05, 0.95))
     rule = ForeignRule("reject_logit", float(curve.slope), float(curve.intercept), round(threshold, 4))
-    return ForeignChoice(rule, {name: auroc(values, is_foreign) for name, values in methods.items()},
-                         float((probability[is_foreign] >= threshold).mean()))
+    return ForeignChoice(
+        rule,
+        {name: auroc(values, is_foreign) for name, values in methods.items()},
+        float((probability[is_foreign] >= threshold).mean()),
+    )
 
 
 def choose_decision(predictions: Predictions, labels: list[str]) -> tuple[DecisionParameters, ForeignChoice]:
@@ -57,7 +74,9 @@ def choose_decision(predictions: Predictions, labels: list[str]) -> tuple[Decisi
     probabilities = softmax(predictions.logits[:, :-1] / temperature)
     thresholds = fit_thresholds(probabilities, predictions.labels, len(labels))
     foreign = choose_foreign_rule(predictions)
-    chosen = {label: round(max(_LEAST_THRESHOLD, float(value)), 3) for label, value in zip(labels, thresholds, strict=True)}
+    chosen = {
+        label: round(max(_LEAST_THRESHOLD, float(value)), 3) for label, value in zip(labels, thresholds, strict=True)
+    }
     return DecisionParameters(round(temperature, 4), chosen, foreign.rule), foreign
 
 
@@ -72,7 +91,8 @@ def measure(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
     confusion = confusion_counts(predicted, truth, len(labels))
     probabilities = _cross_fitted_probabilities(logits, truth, folds)
     return {
-        "clips": int(known.sum()), "sources": int(len(np.unique(sources))),
+        "clips": int(known.sum()),
+        "sources": int(len(np.unique(sources))),
         "accuracy": accuracy(predicted, truth),
         "accuracy_interval_by_clip": list(wilson_interval(int(hits.sum()), len(hits))),
         "accuracy_interval_by_source": list(bootstrap_interval(lambda i: float(hits[i].mean()), list(sources))),
@@ -81,8 +101,10 @@ def measure(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
         "by_class": {label: score._asdict() for label, score in zip(labels, class_scores(confusion), strict=True)},
         "confusion": confusion.tolist(),
         "calibration_error": expected_calibration_error(probabilities, truth),
-        "nll": negative_log_likelihood(probabilities, truth), "brier": brier_score(probabilities, truth),
-        "foreign": _measure_foreign(predictions), "length": _measure_length(predictions, labels),
+        "nll": negative_log_likelihood(probabilities, truth),
+        "brier": brier_score(probabilities, truth),
+        "foreign": _measure_foreign(predictions),
+        "length": _measure_length(predictions, labels),
     }
 
 
@@ -101,11 +123,19 @@ def _measure_foreign(predictions: Predictions) -> dict[str, Any]:
         return {}
     x = foreignness(predictions.logits, "reject_logit")
     categories = np.unique(predictions.categories[is_foreign])
-    by_category = {str(name): auroc(np.concatenate([x[~is_foreign], x[predictions.categories == name]]),
-                                    np.arange((~is_foreign).sum() + (predictions.categories == name).sum())
-                                    >= (~is_foreign).sum()) for name in categories}
-    return {"clips": int(is_foreign.sum()), "auroc": auroc(x, is_foreign), "auroc_by_category": by_category,
-            "auroc_energy": auroc(foreignness(predictions.logits, "energy"), is_foreign)}
+    by_category = {
+        str(name): auroc(
+            np.concatenate([x[~is_foreign], x[predictions.categories == name]]),
+            np.arange((~is_foreign).sum() + (predictions.categories == name).sum()) >= (~is_foreign).sum(),
+        )
+        for name in categories
+    }
+    return {
+        "clips": int(is_foreign.sum()),
+        "auroc": auroc(x, is_foreign),
+        "auroc_by_category": by_category,
+        "auroc_energy": auroc(foreignness(predictions.logits, "energy"), is_foreign),
+    }
 
 
 def _measure_length(predictions: Predictions, labels: list[str]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 """A bundle's model card, written from its training record: what nobody typed nobody can have mistyped."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -10,14 +11,26 @@ def write_card(name: str, labels: list[str], decision: DecisionParameters, train
     """MODEL_CARD.md of a bundle, from its training record."""
     metrics = training["metrics"]
     lines = ["# Model card: %s" % name, "", training["description"], "", "## Data and licence", ""]
-    lines += ["- %s" % text for text in [training["data"], "Licence of the weights: " + training["licence"],
-                                         *training["sources"]]]
-    lines += ["", "## How it was trained", "", "- %s" % training["method"],
-              "- Folds: %s, each left out once for the figures below, all of them in the shipped network; seeds: %s; %d "
-              "epochs, last epoch, averaged weights; nothing was chosen on a fold "
-              "that it was then judged on." % (training["folds"], training["seeds"], training["recipe"]["epochs"]),
-              "- ImageNet weights: %s." % training["imagenet"], "- Code version: %s." % training["code_version"], "",
-              "## Figures", "", training["figures_note"], ""]
+    lines += [
+        "- %s" % text
+        for text in [training["data"], "Licence of the weights: " + training["licence"], *training["sources"]]
+    ]
+    lines += [
+        "",
+        "## How it was trained",
+        "",
+        "- %s" % training["method"],
+        "- Folds: %s, each left out once for the figures below, all of them in the shipped network; seeds: %s; %d "
+        "epochs, last epoch, averaged weights; nothing was chosen on a fold "
+        "that it was then judged on." % (training["folds"], training["seeds"], training["recipe"]["epochs"]),
+        "- ImageNet weights: %s." % training["imagenet"],
+        "- Code version: %s." % training["code_version"],
+        "",
+        "## Figures",
+        "",
+        training["figures_note"],
+        "",
+    ]
     lines += _figures(metrics) + _classes(labels, decision, metrics) + _foreign(decision, metrics)
     lines += ["", "## What it is for, and what not", ""] + ["- %s" % text for text in training["limits"]]
     return "\n".join(lines) + "\n"
@@ -32,22 +45,33 @@ def _range(interval: list[float]) -> str:
 
 
 def _figures(metrics: dict[str, Any]) -> list[str]:
-    rows = [("Accuracy, %d clips of %d recordings" % (metrics["clips"], metrics["sources"]),
-             _percent(metrics["accuracy"])),
-            ("95 % interval by clip (Wilson)", _range(metrics["accuracy_interval_by_clip"])),
-            ("95 % interval by recording (bootstrap)", _range(metrics["accuracy_interval_by_source"])),
-            ("Accuracy by fold left out", ", ".join("fold %s %s" % (fold, _percent(value)) for fold, value
-                                                    in metrics["accuracy_by_fold"].items())),
-            ("Macro F1", "%.3f" % metrics["macro_f1"]),
-            ("Calibration error (equal-mass bins, debiased, cross-fitted)", "%.3f" % metrics["calibration_error"]),
-            ("NLL, Brier (cross-fitted)", "%.3f, %.3f" % (metrics["nll"], metrics["brier"]))]
+    rows = [
+        ("Accuracy, %d clips of %d recordings" % (metrics["clips"], metrics["sources"]), _percent(metrics["accuracy"])),
+        ("95 % interval by clip (Wilson)", _range(metrics["accuracy_interval_by_clip"])),
+        ("95 % interval by recording (bootstrap)", _range(metrics["accuracy_interval_by_source"])),
+        (
+            "Accuracy by fold left out",
+            ", ".join("fold %s %s" % (fold, _percent(value)) for fold, value in metrics["accuracy_by_fold"].items()),
+        ),
+        ("Macro F1", "%.3f" % metrics["macro_f1"]),
+        ("Calibration error (equal-mass bins, debiased, cross-fitted)", "%.3f" % metrics["calibration_error"]),
+        ("NLL, Brier (cross-fitted)", "%.3f, %.3f" % (metrics["nll"], metrics["brier"])),
+    ]
     length = metrics["length"]
     if length:
-        rows.append(("Other classes called gun shot or horn: whole clips, and cut to 1.2 s",
-                     "%s, %s" % (_percent(length["called_gun_shot_or_horn_whole"]),
-                                 _percent(length["called_gun_shot_or_horn_cut"]))))
-        rows.append(("Their accuracy: whole, and cut to 1.2 s",
-                     "%s, %s" % (_percent(length["accuracy_whole"]), _percent(length["accuracy_cut"]))))
+        rows.append(
+            (
+                "Other classes called gun shot or horn: whole clips, and cut to 1.2 s",
+                "%s, %s"
+                % (_percent(length["called_gun_shot_or_horn_whole"]), _percent(length["called_gun_shot_or_horn_cut"])),
+            )
+        )
+        rows.append(
+            (
+                "Their accuracy: whole, and cut to 1.2 s",
+                "%s, %s" % (_percent(length["accuracy_whole"]), _percent(length["accuracy_cut"])),
+            )
+        )
     return ["| figure | value |", "|---|---|"] + ["| %s | %s |" % row for row in rows]
 
 
@@ -55,14 +79,17 @@ def _classes(labels: list[str], decision: DecisionParameters, metrics: dict[str,
     lines = ["", "| class | clips | precision | recall | F1 | threshold |", "|---|---|---|---|---|---|"]
     for label in labels:
         score = metrics["by_class"][label]
-        lines.append("| %s | %d | %.2f | %.2f | %.2f | %.2f |" % (label, score["support"], score["precision"],
-                                                                 score["recall"], score["f1"],
-                                                                 decision.thresholds[label]))
+        lines.append(
+            "| %s | %d | %.2f | %.2f | %.2f | %.2f |"
+            % (label, score["support"], score["precision"], score["recall"], score["f1"], decision.thresholds[label])
+        )
     confusion = [[str(count) for count in row] for row in metrics["confusion"]]
     lines += ["", "Confusion (rows: truth; columns in the same order):", "", "```"]
     width = max(len(label) for label in labels)
-    lines += ["%-*s %s" % (width, label, " ".join("%4s" % count for count in row))
-              for label, row in zip(labels, confusion, strict=True)]
+    lines += [
+        "%-*s %s" % (width, label, " ".join("%4s" % count for count in row))
+        for label, row in zip(labels, confusion, strict=True)
+    ]
     return [*lines, "```"]
 
 
@@ -71,8 +98,18 @@ def _foreign(decision: DecisionParameters, metrics: dict[str, Any]) -> list[str]
     if not foreign:
         return []
     named = ", ".join("%s %.2f" % item for item in sorted(foreign["auroc_by_category"].items()))
-    return ["", "Foreign sound (categories that the judging run never saw in any role; %d clips): AUROC against known "
-            "clips %.3f (energy score for comparison: %.3f). By category: %s. Temperature %.3f; a window is rejected "
-            "from foreign = %.2f on, where a tenth of the known clips is; that rejects %s of these foreign clips."
-            % (foreign["clips"], foreign["auroc"], foreign["auroc_energy"], named, decision.temperature,
-               decision.foreign.threshold, _percent(foreign["rejected"]))]
+    return [
+        "",
+        "Foreign sound (categories that the judging run never saw in any role; %d clips): AUROC against known "
+        "clips %.3f (energy score for comparison: %.3f). By category: %s. Temperature %.3f; a window is rejected "
+        "from foreign = %.2f on, where a tenth of the known clips is; that rejects %s of these foreign clips."
+        % (
+            foreign["clips"],
+            foreign["auroc"],
+            foreign["auroc_energy"],
+            named,
+            decision.temperature,
+            decision.foreign.threshold,
+            _percent(foreign["rejected"]),
+        ),
+    ]

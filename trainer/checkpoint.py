@@ -1,4 +1,5 @@
 """Checkpoints: written whole or not at all, and loaded without running any code in them."""
+
 from __future__ import annotations
 
 import os
@@ -30,11 +31,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise TrainerError("%s holds something other than tensors and plain values and is refused; give the "
-                           "checkpoint.pt that `soundclr-train fit` wrote" % path) from error
+        raise TrainerError(
+            "%s holds something other than tensors and plain values and is refused; give the "
+            "checkpoint.pt that `soundclr-train fit` wrote" % path
+        ) from error
     except Exception as error:  # on damaged files torch raises whatever its unpickler stumbles over
-        raise TrainerError("%s cannot be read as a checkpoint: %s; give the checkpoint.pt that `soundclr-train fit` "
-                           "wrote, or remove it to begin anew" % (path, error)) from error
+        raise TrainerError(
+            "%s cannot be read as a checkpoint: %s; give the checkpoint.pt that `soundclr-train fit` "
+            "wrote, or remove it to begin anew" % (path, error)
+        ) from error
     if not isinstance(state, dict) or "recipe" not in state:
         raise TrainerError("%s holds no recipe: it is no checkpoint of this trainer" % path)
     return state

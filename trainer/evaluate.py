@@ -3,6 +3,7 @@
 Nothing is chosen here. Temperature, thresholds and the rejection rule are chosen in `trainer.calibration` on the
 predictions that this writes, each judged on folds other than those it was chosen on.
 """
+
 from __future__ import annotations
 
 import zipfile
@@ -41,15 +42,23 @@ def load_averaged_model(run: Path) -> tuple[SoundNet, Recipe, list[str]]:
     state = load_checkpoint(Path(run) / CHECKPOINT_NAME)
     recipe = recipe_from_json(state["recipe"])
     if state["epoch"] < recipe.epochs:
-        raise TrainerError("%s has finished %d of %d epochs; continue it with `soundclr-train fit` first: only the last "
-                           "epoch of the schedule is evaluated" % (run, state["epoch"], recipe.epochs))
+        raise TrainerError(
+            "%s has finished %d of %d epochs; continue it with `soundclr-train fit` first: only the last "
+            "epoch of the schedule is evaluated" % (run, state["epoch"], recipe.epochs)
+        )
     model = SoundNet(recipe.backbone, len(state["labels"]))
     model.load_state_dict(state["averaged"])
     return model.eval(), recipe, state["labels"]
 
 
-def predict(model: SoundNet, recipe: Recipe, clips: list[Waveforms], *, device: str = "cpu",
-            progress: Callable[[int], None] = lambda done: None) -> Predictions:
+def predict(
+    model: SoundNet,
+    recipe: Recipe,
+    clips: list[Waveforms],
+    *,
+    device: str = "cpu",
+    progress: Callable[[int], None] = lambda done: None,
+) -> Predictions:
     """Raw outputs for clips, whole and cut short.
 
     Args:
@@ -59,14 +68,21 @@ def predict(model: SoundNet, recipe: Recipe, clips: list[Waveforms], *, device: 
     samples = [one for waveforms in clips for one in waveforms.samples]
     cut = [_cut_short(one, recipe.frontend.sample_rate_hz) for one in samples]
     model = model.to(device)
-    logits, cut_logits = (compute_clip_logits(model, chosen, recipe.frontend, recipe.short_clip, device=device,
-                                              progress=progress) for chosen in (samples, cut))
+    logits, cut_logits = (
+        compute_clip_logits(model, chosen, recipe.frontend, recipe.short_clip, device=device, progress=progress)
+        for chosen in (samples, cut)
+    )
     labels = np.concatenate([waveforms.labels for waveforms in clips])
     folds = np.concatenate([waveforms.folds for waveforms in clips])
     origins = [clip for waveforms in clips for clip in waveforms.clips]
-    return Predictions(logits, labels, np.where(labels == UNKNOWN_LABEL, 0, folds),
-                       np.array([clip.source_id for clip in origins]), np.array([clip.category for clip in origins]),
-                       cut_logits)
+    return Predictions(
+        logits,
+        labels,
+        np.where(labels == UNKNOWN_LABEL, 0, folds),
+        np.array([clip.source_id for clip in origins]),
+        np.array([clip.category for clip in origins]),
+        cut_logits,
+    )
 
 
 def save_predictions(predictions: Predictions, folder: Path) -> None:
@@ -82,8 +98,9 @@ def load_predictions(folder: Path) -> Predictions:
         with np.load(path, allow_pickle=False) as file:
             return Predictions(**{name: file[name] for name in Predictions._fields})
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise TrainerError("%s cannot be read (%s); run `soundclr-train evaluate %s` first" % (path, error, folder)) \
-            from error
+        raise TrainerError(
+            "%s cannot be read (%s); run `soundclr-train evaluate %s` first" % (path, error, folder)
+        ) from error
 
 
 def join_predictions(parts: list[Predictions]) -> Predictions:
@@ -95,6 +112,4 @@ def _cut_short(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """The middle 1.2 s."""
     length = min(len(samples), int(_SHORT_S * sample_rate_hz))
     start = (len(samples) - length) // 2
-    return samples[start:start + length]
-
-
+    return samples[start : start + length]

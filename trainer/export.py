@@ -4,6 +4,7 @@ The graph is exported at opset 13 (the last that TensorRT 8.2 knows: it misreads
 by ONNX Runtime's offline optimisation, which folds the asymmetric padding of TensorFlow's EfficientNets into the
 convolutions, and freed of operator domains that nothing uses.
 """
+
 from __future__ import annotations
 
 import json
@@ -19,7 +20,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from engines.bundle import (MANIFEST_NAME, SCHEMA, Bundle, DecisionParameters, load_bundle, sha256_of_file)
+from engines.bundle import MANIFEST_NAME, SCHEMA, Bundle, DecisionParameters, load_bundle, sha256_of_file
 from engines.frontend import FrontendSpec, compute_logmel
 from engines.runtimes import open_runtime
 from engines.selftest import run_selftest
@@ -28,10 +29,35 @@ from trainer.model import SoundNet
 
 OPSET = 13
 # What TensorRT 8.2's operator matrix supports and our networks need. ReduceMean's axes are attributes at opset 13.
-ALLOWED_OPERATORS = frozenset(["Add", "BatchNormalization", "Clip", "Concat", "Conv", "Div", "Flatten", "Gemm",
-                               "GlobalAveragePool", "LpNormalization", "MatMul", "MaxPool", "Mul", "Pow", "ReduceL2",
-                               "ReduceMean", "ReduceSum", "Relu", "Reshape", "Sigmoid", "Sqrt", "Transpose",
-                               "Max", "Identity", "Constant"])
+ALLOWED_OPERATORS = frozenset(
+    [
+        "Add",
+        "BatchNormalization",
+        "Clip",
+        "Concat",
+        "Conv",
+        "Div",
+        "Flatten",
+        "Gemm",
+        "GlobalAveragePool",
+        "LpNormalization",
+        "MatMul",
+        "MaxPool",
+        "Mul",
+        "Pow",
+        "ReduceL2",
+        "ReduceMean",
+        "ReduceSum",
+        "Relu",
+        "Reshape",
+        "Sigmoid",
+        "Sqrt",
+        "Transpose",
+        "Max",
+        "Identity",
+        "Constant",
+    ]
+)
 TOLERANCE = 1e-3  # of a logit, torch against ONNX Runtime
 _MAX_MODEL_BYTES = 20_000_000
 
@@ -105,8 +131,15 @@ def export_onnx(model: SoundNet, logmel: np.ndarray, path: Path) -> np.ndarray:
     raw = path.with_name("raw.onnx")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter cannot write opset 13
-        torch.onnx.export(scores, (example,), str(raw), opset_version=OPSET, dynamo=False, input_names=["logmel"],
-                          output_names=["logits"])
+        torch.onnx.export(
+            scores,
+            (example,),
+            str(raw),
+            opset_version=OPSET,
+            dynamo=False,
+            input_names=["logmel"],
+            output_names=["logits"],
+        )
     _clean_graph(raw, path)
     raw.unlink()
     check_graph(path)
@@ -114,8 +147,9 @@ def export_onnx(model: SoundNet, logmel: np.ndarray, path: Path) -> np.ndarray:
     given = session.run(None, {"logmel": example.numpy()})[0][0]
     error = float(np.abs(given - expected).max())
     if not error <= TOLERANCE:
-        raise TrainerError("the exported graph differs from torch by %.2g in a logit; expected at most %g"
-                           % (error, TOLERANCE))
+        raise TrainerError(
+            "the exported graph differs from torch by %.2g in a logit; expected at most %g" % (error, TOLERANCE)
+        )
     return expected.astype(np.float32)
 
 
@@ -127,12 +161,16 @@ def check_graph(path: Path) -> None:
     operators = {node.op_type for node in model.graph.node}
     halves = [t.name for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT16]
     if opsets != {"": OPSET} or operators - ALLOWED_OPERATORS or halves:
-        raise TrainerError("ONNX graph has opsets %s, operators %s and %d float16 tensors; TensorRT 8.2 reads opset %d, "
-                           "known operators and float32: choose another backbone"
-                           % (opsets, sorted(operators - ALLOWED_OPERATORS) or "all known", len(halves), OPSET))
+        raise TrainerError(
+            "ONNX graph has opsets %s, operators %s and %d float16 tensors; TensorRT 8.2 reads opset %d, "
+            "known operators and float32: choose another backbone"
+            % (opsets, sorted(operators - ALLOWED_OPERATORS) or "all known", len(halves), OPSET)
+        )
     if path.stat().st_size > _MAX_MODEL_BYTES:
-        raise TrainerError("%s has %d bytes; a shipped model has at most %d: choose a smaller backbone"
-                           % (path.name, path.stat().st_size, _MAX_MODEL_BYTES))
+        raise TrainerError(
+            "%s has %d bytes; a shipped model has at most %d: choose a smaller backbone"
+            % (path.name, path.stat().st_size, _MAX_MODEL_BYTES)
+        )
 
 
 def _clean_graph(raw: Path, path: Path) -> None:
@@ -149,13 +187,24 @@ def _clean_graph(raw: Path, path: Path) -> None:
 
 
 def _write_manifest(content: BundleContent, draft: Path) -> None:
-    decision = {"temperature": content.decision.temperature, "thresholds": content.decision.thresholds,
-                "foreign": content.decision.foreign._asdict()}
+    decision = {
+        "temperature": content.decision.temperature,
+        "thresholds": content.decision.thresholds,
+        "foreign": content.decision.foreign._asdict(),
+    }
     files = {path.name: sha256_of_file(path) for path in sorted(draft.iterdir())}
-    manifest = {"schema": SCHEMA, "name": content.name, "labels": content.labels,
-                "frontend": content.frontend._asdict(), "score_type": "softmax", "decision": decision,
-                "short_clip": content.short_clip, "clip_rule": content.clip_rule, "files": files,
-                "training": content.training}
+    manifest = {
+        "schema": SCHEMA,
+        "name": content.name,
+        "labels": content.labels,
+        "frontend": content.frontend._asdict(),
+        "score_type": "softmax",
+        "decision": decision,
+        "short_clip": content.short_clip,
+        "clip_rule": content.clip_rule,
+        "files": files,
+        "training": content.training,
+    }
     (draft / MANIFEST_NAME).write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -163,7 +212,9 @@ def _replace_folder(draft: Path, folder: Path) -> None:
     if folder.exists():
         unknown = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else [folder.name]
         if MANIFEST_NAME not in unknown:
-            raise TrainerError("%s exists and is no bundle (it holds %s); give another --out"
-                               % (folder, ", ".join(unknown[:3]) or "nothing"))
+            raise TrainerError(
+                "%s exists and is no bundle (it holds %s); give another --out"
+                % (folder, ", ".join(unknown[:3]) or "nothing")
+            )
         os.replace(folder, draft.with_name("previous"))
     os.replace(draft, folder)

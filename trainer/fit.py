@@ -1,4 +1,5 @@
 """The training loop: a fixed schedule, the last epoch's averaged weights, resumable at every epoch."""
+
 from __future__ import annotations
 
 import copy
@@ -39,8 +40,17 @@ class Fit:
         folder: where the checkpoint lies; a run found there is continued.
     """
 
-    def __init__(self, known: Waveforms, foreign: Waveforms | None, labels: list[str], recipe: Recipe, folder: Path,
-                 *, weights: Path | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        known: Waveforms,
+        foreign: Waveforms | None,
+        labels: list[str],
+        recipe: Recipe,
+        folder: Path,
+        *,
+        weights: Path | None = None,
+        device: str = "cpu",
+    ) -> None:
         _check_classes(known, labels)
         self.labels, self.recipe, self.folder = labels, recipe, folder
         self.device = torch.device(device)
@@ -49,10 +59,10 @@ class Fit:
         self.frontend = LogMel(recipe.frontend).to(self.device)
         self.model = SoundNet(recipe.backbone, len(labels)).to(self.device)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from torch's stubs
-        self.optimiser = torch.optim.AdamW(_parameter_groups(self.model, recipe.weight_decay),
-                                           lr=recipe.learning_rate)
-        self.schedule = LambdaLR(self.optimiser, lambda step: _one_cycle(step, self.source.steps * recipe.epochs,
-                                                                         recipe.warm_up))
+        self.optimiser = torch.optim.AdamW(_parameter_groups(self.model, recipe.weight_decay), lr=recipe.learning_rate)
+        self.schedule = LambdaLR(
+            self.optimiser, lambda step: _one_cycle(step, self.source.steps * recipe.epochs, recipe.warm_up)
+        )
         self.epoch = 0
         self.history: list[dict[str, float]] = []
         checkpoint = folder / CHECKPOINT_NAME
@@ -96,27 +106,44 @@ class Fit:
         cross_entropy = soft_cross_entropy(output.logits, targets)
         loss = hybrid_loss(contrastive, cross_entropy, alpha=self.recipe.alpha)
         if not math.isfinite(loss.item()):
-            raise TrainerError("the loss became %s in epoch %d; lower learning_rate (%g) or raise temperature (%g)"
-                               % (loss.item(), self.epoch + 1, self.recipe.learning_rate, self.recipe.temperature))
+            raise TrainerError(
+                "the loss became %s in epoch %d; lower learning_rate (%g) or raise temperature (%g)"
+                % (loss.item(), self.epoch + 1, self.recipe.learning_rate, self.recipe.temperature)
+            )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.schedule.step()
         update_average(self.averaged, self.model, self.recipe.ema_decay)
         hits = (output.logits.argmax(1) == targets.argmax(1)).float().mean()
-        return {"loss": loss.item(), "contrastive": contrastive.item(), "cross_entropy": cross_entropy.item(),
-                "accuracy": hits.item()}
+        return {
+            "loss": loss.item(),
+            "contrastive": contrastive.item(),
+            "cross_entropy": cross_entropy.item(),
+            "accuracy": hits.item(),
+        }
 
     def _state(self) -> dict[str, Any]:
-        return {"recipe": json.dumps(recipe_to_mapping(self.recipe)), "labels": self.labels, "epoch": self.epoch,
-                "history": self.history, "model": self.model.state_dict(), "averaged": self.averaged.state_dict(),
-                "optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict()}
+        return {
+            "recipe": json.dumps(recipe_to_mapping(self.recipe)),
+            "labels": self.labels,
+            "epoch": self.epoch,
+            "history": self.history,
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
 
     def _resume(self, state: dict[str, Any], path: Path) -> None:
-        if json.loads(state["recipe"]) != json.loads(json.dumps(recipe_to_mapping(self.recipe))) \
-                or state["labels"] != self.labels:
-            raise TrainerError("%s was begun with another recipe or other labels; give another --out, or remove it "
-                               "to begin anew" % path)
+        if (
+            json.loads(state["recipe"]) != json.loads(json.dumps(recipe_to_mapping(self.recipe)))
+            or state["labels"] != self.labels
+        ):
+            raise TrainerError(
+                "%s was begun with another recipe or other labels; give another --out, or remove it "
+                "to begin anew" % path
+            )
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -153,5 +180,7 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, A
 def _check_classes(known: Waveforms, labels: list[str]) -> None:
     absent = [label for i, label in enumerate(labels) if not (known.labels == i).any()]
     if absent:
-        raise TrainerError("no training clip of class %s; expected at least one of each: leave another fold out, or "
-                           "drop the class" % ", ".join(absent))
+        raise TrainerError(
+            "no training clip of class %s; expected at least one of each: leave another fold out, or "
+            "drop the class" % ", ".join(absent)
+        )

@@ -1,4 +1,5 @@
 """The front end in torchaudio, equal to the definition in `engines.frontend`."""
+
 from __future__ import annotations
 
 import torch
@@ -16,9 +17,18 @@ class LogMel(nn.Module):
         super().__init__()
         self.spec = spec
         self.mel = torchaudio.transforms.MelSpectrogram(
-            spec.sample_rate_hz, spec.n_fft, win_length=spec.win_length, hop_length=spec.hop_length,
-            f_min=spec.fmin_hz, f_max=spec.fmax_hz, n_mels=spec.n_mels, power=spec.power, center=spec.center,
-            norm=spec.mel_norm, mel_scale=spec.mel_scale)
+            spec.sample_rate_hz,
+            spec.n_fft,
+            win_length=spec.win_length,
+            hop_length=spec.hop_length,
+            f_min=spec.fmin_hz,
+            f_max=spec.fmax_hz,
+            n_mels=spec.n_mels,
+            power=spec.power,
+            center=spec.center,
+            norm=spec.mel_norm,
+            mel_scale=spec.mel_scale,
+        )
 
     def power_db(self, samples: Tensor) -> Tensor:
         """Mel power in dB re full scale.  [B, T] -> [B, n_mels, F]."""

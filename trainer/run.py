@@ -1,4 +1,5 @@
 """A training run's record: which clips it trains on and which it never sees. Written beside its checkpoint."""
+
 from __future__ import annotations
 
 import json
@@ -49,11 +50,17 @@ def select_clips(record: RunRecord, data: Dataset, foreign: Dataset | None) -> S
         raise TrainerError("%s has no categories %s; it has %s" % (foreign.name, sorted(unknown), foreign.categories))
     shared = {clip.source_id for clip in data.clips}
     skipped = set(record.foreign_skip) | set(data.categories)
-    usable = [clip for clip in foreign.clips if clip.category not in skipped and clip.source_id not in shared
-              and "%s:%d" % (clip.category, clip.fold) not in record.foreign_reserve]
+    usable = [
+        clip
+        for clip in foreign.clips
+        if clip.category not in skipped
+        and clip.source_id not in shared
+        and "%s:%d" % (clip.category, clip.fold) not in record.foreign_reserve
+    ]
     held = set(record.foreign_hold_out)
-    return Selection(train, test, [c for c in usable if c.category not in held],
-                     [c for c in usable if c.category in held])
+    return Selection(
+        train, test, [c for c in usable if c.category not in held], [c for c in usable if c.category in held]
+    )
 
 
 def write_record(record: RunRecord, folder: Path) -> None:
@@ -71,8 +78,9 @@ def read_record(folder: Path) -> RunRecord:
     try:
         return RunRecord(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise TrainerError("%s is no run of `soundclr-train fit`: %s cannot be read (%s)"
-                           % (folder, RECORD_NAME, error)) from error
+        raise TrainerError(
+            "%s is no run of `soundclr-train fit`: %s cannot be read (%s)" % (folder, RECORD_NAME, error)
+        ) from error
 
 
 def read_datasets(record: RunRecord, data: Path, foreign: Path | None) -> tuple[Dataset, Dataset | None]:

@@ -1,4 +1,5 @@
 """Where sound comes from. This package and `capture` stay free of NumPy: the capture child's memory is budgeted."""
+
 from typing import TYPE_CHECKING, Optional
 
 from edge.errors import SourceError
@@ -21,17 +22,35 @@ def source_from_config(config: "SourceConfig", *, start_monotonic_s: Optional[fl
     if config.type == "file":
         from edge.sources.file import FileSource
 
-        return FileSource(config.name, config.path, realtime=config.realtime, loop=config.loop,
-                          channel=config.channel, start_monotonic_s=start_monotonic_s)
+        return FileSource(
+            config.name,
+            config.path,
+            realtime=config.realtime,
+            loop=config.loop,
+            channel=config.channel,
+            start_monotonic_s=start_monotonic_s,
+        )
     if config.type == "stdin":
         from edge.sources.stdin import StdinSource
 
-        return StdinSource(config.name, sample_rate_hz=config.sample_rate_hz, channels=config.channels,
-                           channel=config.channel, sample_format=config.sample_format)
+        return StdinSource(
+            config.name,
+            sample_rate_hz=config.sample_rate_hz,
+            channels=config.channels,
+            channel=config.channel,
+            sample_format=config.sample_format,
+        )
     if config.type == "microphone":
         from edge.sources.microphone import MicrophoneSource
 
-        return MicrophoneSource(config.name, device=config.device, sample_rate_hz=config.sample_rate_hz,
-                                channels=config.channels, channel=config.channel)
-    raise SourceError("source %s: type is %r, expected microphone, file or stdin; correct it in its [[source]] table"
-                      % (config.name, config.type))
+        return MicrophoneSource(
+            config.name,
+            device=config.device,
+            sample_rate_hz=config.sample_rate_hz,
+            channels=config.channels,
+            channel=config.channel,
+        )
+    raise SourceError(
+        "source %s: type is %r, expected microphone, file or stdin; correct it in its [[source]] table"
+        % (config.name, config.type)
+    )

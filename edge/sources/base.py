@@ -1,4 +1,5 @@
 """What every source of sound has in common."""
+
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Optional, Type, TypeVar
@@ -58,29 +59,34 @@ class Source(ABC):
     @property
     @abstractmethod
     def status(self) -> str:
-        """"online" where sound is coming, "offline" where not."""
+        """ "online" where sound is coming, "offline" where not."""
 
     def __enter__(self: _AnySource) -> _AnySource:
         self.open()
         return self
 
-    def __exit__(self, kind: Optional[Type[BaseException]], error: Optional[BaseException],
-                 trace: Optional[TracebackType]) -> None:
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
         self.close()
 
 
 def check_sample_rate(sample_rate_hz: int, what: str) -> None:
     """Refuse a rate that no microphone or recording of ours has; `what` opens the message."""
     if not MIN_SAMPLE_RATE_HZ <= sample_rate_hz <= MAX_SAMPLE_RATE_HZ:
-        raise SourceError("%s: sample rate is %d Hz, expected %d to %d Hz; resample it first (sox IN -r 44100 OUT)"
-                          % (what, sample_rate_hz, MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ))
+        raise SourceError(
+            "%s: sample rate is %d Hz, expected %d to %d Hz; resample it first (sox IN -r 44100 OUT)"
+            % (what, sample_rate_hz, MIN_SAMPLE_RATE_HZ, MAX_SAMPLE_RATE_HZ)
+        )
 
 
 def check_channel(channel: int, channels: int, what: str) -> None:
     """Refuse to hear a channel that is not there; `what` opens the message."""
     if channel >= channels:
-        raise SourceError("%s: channel is %d, but there are %d, counted from 0; choose 0 to %d, or -1 for their mean"
-                          % (what, channel, channels, channels - 1))
+        raise SourceError(
+            "%s: channel is %d, but there are %d, counted from 0; choose 0 to %d, or -1 for their mean"
+            % (what, channel, channels, channels - 1)
+        )
 
 
 def block_samples_at(sample_rate_hz: int) -> int:

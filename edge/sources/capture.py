@@ -3,6 +3,7 @@
 On a lost device PortAudio can spin, flood stderr and hang on close while it calls the stream active. So nothing here
 is ever closed: the process ends by os._exit(), or is killed. It imports no NumPy: its memory is budgeted.
 """
+
 import argparse
 import fcntl
 import json
@@ -30,7 +31,7 @@ class CaptureQueue:
     def __init__(self, sample_rate_hz: int, frame_bytes: int) -> None:
         self._rate_hz = sample_rate_hz
         self._frame_bytes = frame_bytes
-        self._queue: queue.Queue[framing.Record] = queue.Queue(int(_QUEUE_S / _BLOCK_S))
+        self._queue: "queue.Queue[framing.Record]" = queue.Queue(int(_QUEUE_S / _BLOCK_S))
         self._first_frame = 0
         self._dropped_frames = 0
         self._overflow = False
@@ -40,8 +41,15 @@ class CaptureQueue:
         now_ns = int(time.monotonic() * 1e9)
         frames = len(data) // self._frame_bytes
         self._overflow = self._overflow or bool(status & _INPUT_OVERFLOW)
-        record = framing.Record(framing.AUDIO, data, self._first_frame, now_ns - frames * 1000000000 // self._rate_hz,
-                                frames, self._dropped_frames, self._overflow)
+        record = framing.Record(
+            framing.AUDIO,
+            data,
+            self._first_frame,
+            now_ns - frames * 1000000000 // self._rate_hz,
+            frames,
+            self._dropped_frames,
+            self._overflow,
+        )
         self._first_frame += frames
         try:
             self._queue.put_nowait(record)
@@ -149,8 +157,16 @@ def _devices_of(audio: Any) -> List[DeviceInfo]:
         info = audio.get_device_info_by_index(index)
         if info["maxInputChannels"] > 0:
             api = audio.get_host_api_info_by_index(info["hostApi"])["name"]
-            devices.append(DeviceInfo(index, _text(info["name"]), int(info["maxInputChannels"]),
-                                      int(info["defaultSampleRate"]), api, index == default))
+            devices.append(
+                DeviceInfo(
+                    index,
+                    _text(info["name"]),
+                    int(info["maxInputChannels"]),
+                    int(info["defaultSampleRate"]),
+                    api,
+                    index == default,
+                )
+            )
     return devices
 
 
@@ -158,8 +174,9 @@ def _text(name: Any) -> str:
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
 
 
-def _open_stream(audio: Any, device: DeviceInfo,
-                 arguments: argparse.Namespace) -> Tuple[Any, framing.Record, CaptureQueue]:
+def _open_stream(
+    audio: Any, device: DeviceInfo, arguments: argparse.Namespace
+) -> Tuple[Any, framing.Record, CaptureQueue]:
     """Open the first of the ways to listen that the device accepts."""
     import pyaudio
 
@@ -171,16 +188,33 @@ def _open_stream(audio: Any, device: DeviceInfo,
                 pa_format = getattr(pyaudio, constant)
                 captured = CaptureQueue(rate_hz, channels * pyaudio.get_sample_size(pa_format))
                 try:
-                    stream = audio.open(rate=rate_hz, channels=channels, format=pa_format, input=True,
-                                        input_device_index=device.index, frames_per_buffer=int(rate_hz * _BLOCK_S),
-                                        stream_callback=_callback_into(captured, pyaudio.paContinue))
+                    stream = audio.open(
+                        rate=rate_hz,
+                        channels=channels,
+                        format=pa_format,
+                        input=True,
+                        input_device_index=device.index,
+                        frames_per_buffer=int(rate_hz * _BLOCK_S),
+                        stream_callback=_callback_into(captured, pyaudio.paContinue),
+                    )
                 except (OSError, ValueError) as error:
                     refusal = refusal or "%d Hz, %d channel(s): %s" % (rate_hz, channels, error)
                     continue
-                return stream, framing.json_record(framing.HELLO, device=device.name, sample_rate_hz=rate_hz,
-                                                   channels=channels, sample_format=sample_format), captured
-    raise _RefusedError("the microphone %r refuses %s; it has %d Hz, %d channel(s); does another program use it?"
-                   % (device.name, refusal, device.sample_rate_hz, device.channels))
+                return (
+                    stream,
+                    framing.json_record(
+                        framing.HELLO,
+                        device=device.name,
+                        sample_rate_hz=rate_hz,
+                        channels=channels,
+                        sample_format=sample_format,
+                    ),
+                    captured,
+                )
+    raise _RefusedError(
+        "the microphone %r refuses %s; it has %d Hz, %d channel(s); does another program use it?"
+        % (device.name, refusal, device.sample_rate_hz, device.channels)
+    )
 
 
 def _callback_into(captured: CaptureQueue, go_on: int) -> Any:
@@ -199,7 +233,7 @@ def _fail(out: int, reason: str, message: str) -> int:
 def _write(out: int, data: bytes) -> None:
     view = memoryview(data)
     while len(view):
-        view = view[os.write(out, view):]
+        view = view[os.write(out, view) :]
 
 
 def _die_with_parent() -> None:

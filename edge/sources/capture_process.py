@@ -1,4 +1,5 @@
 """The parent's end of one capture child: start it, read its records, drain its stderr, kill it."""
+
 import logging
 import os
 import select
@@ -34,8 +35,15 @@ class CaptureProcess:
         Raises:
             OSError: the command cannot be started.
         """
-        self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                       env=child_environment(), cwd="/", bufsize=0)
+        self._child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=child_environment(),
+            cwd="/",
+            bufsize=0,
+        )
         assert self._child.stdout is not None
         assert self._child.stderr is not None
         self._out = self._child.stdout.fileno()

@@ -1,4 +1,5 @@
 """The microphones of this machine, and the choice of one by its name. Standard library only."""
+
 import json
 import os
 import subprocess
@@ -68,11 +69,14 @@ def choose_device(devices: Sequence[DeviceInfo], name: str) -> DeviceInfo:
         found = [device for device in devices if device.name.strip().lower() == wanted][:1]
         found = found or [device for device in devices if wanted in device.name.lower()]
     if not found:
-        raise DeviceMissingError("%s; there is: %s" % (
-            "no microphone is called %r" % name if wanted else "there is no default microphone", _names_of(devices)))
+        raise DeviceMissingError(
+            "%s; there is: %s"
+            % ("no microphone is called %r" % name if wanted else "there is no default microphone", _names_of(devices))
+        )
     if len(found) > 1:
-        raise DeviceAmbiguousError("%r is in the names of %d microphones: %s; write one whole name"
-                              % (name, len(found), _names_of(found)))
+        raise DeviceAmbiguousError(
+            "%r is in the names of %d microphones: %s; write one whole name" % (name, len(found), _names_of(found))
+        )
     return found[0]
 
 
@@ -91,18 +95,28 @@ def _names_of(devices: Sequence[DeviceInfo]) -> str:
 
 
 def _ask_child(command: List[str]) -> Dict[str, object]:
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                             env=child_environment(), cwd="/")
+    child = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=child_environment(),
+        cwd="/",
+    )
     try:
         answer, _ = child.communicate(timeout=_LIST_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         child.kill()
         child.communicate()
-        raise SourceError("PortAudio did not list the microphones within %.0f s; unplug the one that hangs, or reboot"
-                          % _LIST_TIMEOUT_S) from None
+        raise SourceError(
+            "PortAudio did not list the microphones within %.0f s; unplug the one that hangs, or reboot"
+            % _LIST_TIMEOUT_S
+        ) from None
     try:
         listing = json.loads(answer.decode("utf-8"))
     except ValueError:
-        raise SourceError("PortAudio crashed while it listed the microphones (exit status %d); "
-                          "see what arecord -l says, and ~/.asoundrc" % child.returncode) from None
+        raise SourceError(
+            "PortAudio crashed while it listed the microphones (exit status %d); "
+            "see what arecord -l says, and ~/.asoundrc" % child.returncode
+        ) from None
     return dict(listing)

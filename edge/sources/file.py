@@ -1,4 +1,5 @@
 """A recording, played at the pace of the street or as fast as it goes."""
+
 import logging
 import time
 from pathlib import Path
@@ -20,8 +21,16 @@ class FileSource(Source):
     A file that was cut short is heard up to the cut; then a warning says how much is missing.
     """
 
-    def __init__(self, name: str, path: Union[str, Path], *, realtime: bool = True, loop: bool = False,
-                 channel: int = -1, start_monotonic_s: Optional[float] = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: Union[str, Path],
+        *,
+        realtime: bool = True,
+        loop: bool = False,
+        channel: int = -1,
+        start_monotonic_s: Optional[float] = None,
+    ) -> None:
         """Describe the file; open() reads it.
 
         Args:
@@ -87,13 +96,16 @@ class FileSource(Source):
         """The file and its format."""
         text = "file %s" % self._path
         if self._recording is not None:
-            text += ", %d Hz, %d channel(s), %.1f s" % (self.sample_rate_hz, self._recording.channels,
-                                                       self._recording.frames / float(self.sample_rate_hz))
+            text += ", %d Hz, %d channel(s), %.1f s" % (
+                self.sample_rate_hz,
+                self._recording.channels,
+                self._recording.frames / float(self.sample_rate_hz),
+            )
         return text + (", looped" if self._loop else "") + ("" if self._realtime else ", as fast as it goes")
 
     @property
     def status(self) -> str:
-        """"online" from open() to the end of the file."""
+        """ "online" from open() to the end of the file."""
         return "offline" if self._recording is None or self._ended else "online"
 
     def _next_block(self, recording: Recording) -> AudioBlock:
@@ -104,8 +116,12 @@ class FileSource(Source):
         first = self._next_sample
         self._next_sample += len(frames)
         self._file_frame += len(frames)
-        return AudioBlock(mono_from_frames(frames, self._channel), self.sample_rate_hz, first,
-                          self._start_s + first / float(self.sample_rate_hz))
+        return AudioBlock(
+            mono_from_frames(frames, self._channel),
+            self.sample_rate_hz,
+            first,
+            self._start_s + first / float(self.sample_rate_hz),
+        )
 
     def _after_end(self, recording: Recording) -> np.ndarray:
         self._warn_of_shortfall(recording)

@@ -2,6 +2,7 @@
 
 A record is a header and a payload. HELLO and FAILURE carry one JSON object, AUDIO carries PCM.
 """
+
 import json
 import struct
 from typing import Any, Dict, NamedTuple, Optional
@@ -68,8 +69,9 @@ def stream_format_from_hello(record: Record) -> StreamFormat:
     """Read and check a HELLO."""
     values = record.values()
     try:
-        stream = StreamFormat(str(values["device"]), str(values["sample_format"]), int(values["sample_rate_hz"]),
-                              int(values["channels"]))
+        stream = StreamFormat(
+            str(values["device"]), str(values["sample_format"]), int(values["sample_rate_hz"]), int(values["channels"])
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise FramingError("a greeting without a usable %s" % error) from None
     if stream.sample_format not in SAMPLE_BYTES or stream.sample_rate_hz < 1 or stream.channels < 1:
@@ -84,8 +86,20 @@ def json_record(kind: int, **values: Any) -> Record:
 
 def bytes_from_record(record: Record) -> bytes:
     """The record as it goes over the pipe."""
-    return _HEADER.pack(_MAGIC, record.kind, 1 if record.overflow else 0, 0, record.first_frame, record.captured_ns,
-                        record.frames, record.dropped_frames, len(record.payload)) + record.payload
+    return (
+        _HEADER.pack(
+            _MAGIC,
+            record.kind,
+            1 if record.overflow else 0,
+            0,
+            record.first_frame,
+            record.captured_ns,
+            record.frames,
+            record.dropped_frames,
+            len(record.payload),
+        )
+        + record.payload
+    )
 
 
 def take_record(buffer: bytearray) -> Optional[Record]:
@@ -94,7 +108,7 @@ def take_record(buffer: bytearray) -> Optional[Record]:
     Raises:
         FramingError: the buffer does not begin with a record.
     """
-    if buffer[:4] != _MAGIC[:len(buffer[:4])]:
+    if buffer[:4] != _MAGIC[: len(buffer[:4])]:
         raise FramingError("expected a record, got bytes that begin with %r" % bytes(buffer[:16]))
     if len(buffer) < HEADER_BYTES:
         return None

@@ -3,6 +3,7 @@
 A missing device is waited for; a stalled, dead or babbling child is replaced. What was lost meanwhile is counted from
 the monotonic clock and announced as a Gap.
 """
+
 import logging
 import time
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -32,9 +33,18 @@ _REASONS_THAT_LAST = (framing.REASON_NO_PORTAUDIO, framing.REASON_AMBIGUOUS)  # 
 class MicrophoneSource(Source):
     """Blocks from one microphone, for years."""
 
-    def __init__(self, name: str, *, device: str = "", sample_rate_hz: int = 0, channels: int = 1, channel: int = -1,
-                 command: Sequence[str] = CAPTURE_COMMAND, stall_s: float = _STALL_S,
-                 backoff_s: Tuple[float, float] = _BACKOFF_S) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        device: str = "",
+        sample_rate_hz: int = 0,
+        channels: int = 1,
+        channel: int = -1,
+        command: Sequence[str] = CAPTURE_COMMAND,
+        stall_s: float = _STALL_S,
+        backoff_s: Tuple[float, float] = _BACKOFF_S,
+    ) -> None:
         """Describe the microphone.
 
         Args:
@@ -56,8 +66,13 @@ class MicrophoneSource(Source):
             check_sample_rate(sample_rate_hz, what)
         if channels:
             check_channel(channel, channels, what)
-        self.counters: Dict[str, int] = {"restarts": 0, "stalls": 0, "overflows": 0, "lost_samples": 0,
-                                         "frozen_blocks": 0}
+        self.counters: Dict[str, int] = {
+            "restarts": 0,
+            "stalls": 0,
+            "overflows": 0,
+            "lost_samples": 0,
+            "frozen_blocks": 0,
+        }
         self._device = device
         self._wanted_rate_hz = sample_rate_hz
         self._wanted_channels = channels
@@ -125,19 +140,25 @@ class MicrophoneSource(Source):
                     raise SourceError("source %s: %s" % (self.name, self._trouble))
                 if self.read(0.1) is not None:
                     return self.describe()
-            raise SourceError("source %s: the %s opened, but gave no sound within %.1f s; plug it in anew"
-                              % (self.name, self.describe(), timeout_s))
+            raise SourceError(
+                "source %s: the %s opened, but gave no sound within %.1f s; plug it in anew"
+                % (self.name, self.describe(), timeout_s)
+            )
 
     def describe(self) -> str:
         """The device and its format."""
         if self._format is None:
             return "microphone %s, not there" % (repr(self._device) if self._device else "(default)")
         return "microphone %r, %s, %d Hz, %d channel(s)" % (
-            self._format.device, self._format.sample_format, self._format.sample_rate_hz, self._format.channels)
+            self._format.device,
+            self._format.sample_format,
+            self._format.sample_rate_hz,
+            self._format.channels,
+        )
 
     @property
     def status(self) -> str:
-        """"online" while sound comes that is sound: neither nothing nor the same block for ever."""
+        """ "online" while sound comes that is sound: neither nothing nor the same block for ever."""
         heard = self._is_open and self._process is not None and self._sound_since_s > 0 and not self._frozen.is_frozen
         return "online" if heard else "offline"
 
@@ -161,9 +182,14 @@ class MicrophoneSource(Source):
         else:
             if time.monotonic() >= self._stall_at_s():
                 self.counters["stalls"] += 1
-                self._fail("stall", "%s for %.1f s; the capture process hangs and is killed" % (
-                    "PortAudio has not started" if self._format is None else "no sound although the stream is open",
-                    time.monotonic() - self._last_record_s))
+                self._fail(
+                    "stall",
+                    "%s for %.1f s; the capture process hangs and is killed"
+                    % (
+                        "PortAudio has not started" if self._format is None else "no sound although the stream is open",
+                        time.monotonic() - self._last_record_s,
+                    ),
+                )
         return None
 
     def _take(self, record: Record) -> Optional[AudioBlock]:
@@ -171,13 +197,18 @@ class MicrophoneSource(Source):
             self._format = stream_format_from_hello(record)
             self.sample_rate_hz = self._format.sample_rate_hz
             if self._channel >= self._format.channels:
-                self._give_up_or_wait("the microphone %r has %d channel(s), and channel %d (from 0) is to be heard"
-                                      % (self._format.device, self._format.channels, self._channel), lasting=True)
+                self._give_up_or_wait(
+                    "the microphone %r has %d channel(s), and channel %d (from 0) is to be heard"
+                    % (self._format.device, self._format.channels, self._channel),
+                    lasting=True,
+                )
             return None
         if record.kind == framing.FAILURE:
             values = record.values()
-            self._give_up_or_wait(str(values.get("message", "the capture process failed")),
-                                  lasting=values.get("reason") in _REASONS_THAT_LAST)
+            self._give_up_or_wait(
+                str(values.get("message", "the capture process failed")),
+                lasting=values.get("reason") in _REASONS_THAT_LAST,
+            )
             return None
         if self._format is None:
             raise FramingError("sound before its format")
@@ -196,10 +227,16 @@ class MicrophoneSource(Source):
         frames = frames_from_pcm(record.payload, stream.sample_format, stream.channels)
         placement = self._timeline.place(record, stream.sample_rate_hz)
         if placement.gap is not None:
-            _LOGGER.warning("microphone %s: %d samples lost (%s)", self.name, placement.gap.lost_samples,
-                            placement.gap.reason)
-        return AudioBlock(mono_from_frames(frames, self._channel), stream.sample_rate_hz, placement.first_sample,
-                          record.captured_ns * 1e-9, placement.gap)
+            _LOGGER.warning(
+                "microphone %s: %d samples lost (%s)", self.name, placement.gap.lost_samples, placement.gap.reason
+            )
+        return AudioBlock(
+            mono_from_frames(frames, self._channel),
+            stream.sample_rate_hz,
+            placement.first_sample,
+            record.captured_ns * 1e-9,
+            placement.gap,
+        )
 
     def _note_sound(self, record: Record) -> None:
         now_s = time.monotonic()
@@ -214,8 +251,9 @@ class MicrophoneSource(Source):
         if self._frozen.is_frozen:
             self.counters["frozen_blocks"] += 1
             if not was_frozen:
-                _LOGGER.warning("microphone %s: the same block again and again for %.0f s: muted, or broken?",
-                                self.name, _FROZEN_S)
+                _LOGGER.warning(
+                    "microphone %s: the same block again and again for %.0f s: muted, or broken?", self.name, _FROZEN_S
+                )
 
     def _start(self) -> None:
         if self._retry_at_s:

@@ -1,4 +1,5 @@
 """Raw PCM to float samples, many channels to one."""
+
 import logging
 from typing import Tuple
 
@@ -59,15 +60,23 @@ class FullScaleGuard:
         low, high = float(frames.min()), float(frames.max())
         if not (np.isfinite(low) and np.isfinite(high)):
             frame, channel = self._first_bad(frames)
-            raise SourceError("%s: sample %d (%.3f s), channel %d is %s, expected a finite number; export it anew"
-                              % (self._what, first_frame + frame, (first_frame + frame) / float(sample_rate_hz),
-                                 channel, frames[frame, channel]))
+            raise SourceError(
+                "%s: sample %d (%.3f s), channel %d is %s, expected a finite number; export it anew"
+                % (
+                    self._what,
+                    first_frame + frame,
+                    (first_frame + frame) / float(sample_rate_hz),
+                    channel,
+                    frames[frame, channel],
+                )
+            )
         if low >= -1.0 and high <= 1.0:
             return frames
         if not self._warned and max(-low, high) > _LOSSY_OVERSHOOT:
             self._warned = True
-            _LOGGER.warning("%s: samples reach %.4g, beyond full scale 1.0; they are clipped",
-                            self._what, max(-low, high))
+            _LOGGER.warning(
+                "%s: samples reach %.4g, beyond full scale 1.0; they are clipped", self._what, max(-low, high)
+            )
         return np.clip(frames, -1.0, 1.0)
 
     @staticmethod

@@ -1,4 +1,5 @@
 """Audio files, read frame by frame from beginning to end."""
+
 import os
 import stat
 from abc import ABC, abstractmethod
@@ -86,8 +87,10 @@ def _size_of(path: Path) -> int:
 
 def _check_sound(recording: Recording, path: Path) -> None:
     if recording.channels > _MAX_CHANNELS:
-        raise SourceError("%s: its header says %d channels, expected 1 to %d; export it anew"
-                          % (path, recording.channels, _MAX_CHANNELS))
+        raise SourceError(
+            "%s: its header says %d channels, expected 1 to %d; export it anew"
+            % (path, recording.channels, _MAX_CHANNELS)
+        )
     if recording.frames == 0:
         raise SourceError("%s: holds a header but not one sample; record or copy it again" % path)
 
@@ -107,7 +110,7 @@ class _WavRecording(Recording):
         data = self._file.read(wanted * self._header.frame_bytes)
         whole = len(data) // self._header.frame_bytes
         self._next_frame += whole
-        return frames_from_pcm(data[:whole * self._header.frame_bytes], self._header.sample_format, self.channels)
+        return frames_from_pcm(data[: whole * self._header.frame_bytes], self._header.sample_format, self.channels)
 
     def rewind(self) -> None:
         self._next_frame = 0
@@ -118,7 +121,10 @@ class _WavRecording(Recording):
         if missing <= 0:
             return ""
         return "%d of %d samples (%.3f s) that its header promises are missing" % (
-            missing, missing + frames_read, missing / float(self.sample_rate_hz))
+            missing,
+            missing + frames_read,
+            missing / float(self.sample_rate_hz),
+        )
 
     def close(self) -> None:
         self._file.close()
@@ -129,15 +135,18 @@ class _SoundFileRecording(Recording):
         try:
             import soundfile
         except (ImportError, OSError):  # OSError: the package is there, libsndfile is not
-            raise SourceError("%s: %s; without the package soundfile only PCM and float WAV can be read; "
-                              "pip install soundfile, or convert it to WAV" % (path, _kind_of(start))) from None
+            raise SourceError(
+                "%s: %s; without the package soundfile only PCM and float WAV can be read; "
+                "pip install soundfile, or convert it to WAV" % (path, _kind_of(start))
+            ) from None
         self._path = path
         self._ogg = start[:4] == b"OggS"
         try:
             self._file: Any = soundfile.SoundFile(str(path))
         except RuntimeError as error:
-            raise SourceError("%s: %s (%s); expected WAV, FLAC or Ogg"
-                              % (path, _kind_of(start), _reason(error))) from None
+            raise SourceError(
+                "%s: %s (%s); expected WAV, FLAC or Ogg" % (path, _kind_of(start), _reason(error))
+            ) from None
         self.sample_rate_hz = self._file.samplerate
         self.channels = self._file.channels
         self.frames = self._file.frames
@@ -148,8 +157,9 @@ class _SoundFileRecording(Recording):
             found = self._file.read(frames, dtype="float32", always_2d=True)
         except RuntimeError as error:  # a FLAC that was cut short ends so
             if not self._frames_read:
-                raise SourceError("%s: cannot be decoded (%s); copy or export it anew"
-                                  % (self._path, _reason(error))) from None
+                raise SourceError(
+                    "%s: cannot be decoded (%s); copy or export it anew" % (self._path, _reason(error))
+                ) from None
             return np.zeros((0, self.channels), np.float32)
         self._frames_read += len(found)
         return found
@@ -164,7 +174,10 @@ class _SoundFileRecording(Recording):
         missing = self.frames - frames_read
         if missing > 0:
             return "%d of %d samples (%.3f s) that its header promises are missing or damaged" % (
-                missing, self.frames, missing / float(self.sample_rate_hz))
+                missing,
+                self.frames,
+                missing / float(self.sample_rate_hz),
+            )
         return "its last page is missing, and nobody knows how much with it" if self._lacks_last_page() else ""
 
     def close(self) -> None:

@@ -1,4 +1,5 @@
 """Raw PCM from a pipe: `arecord ... | soundclr-edge`, `ffmpeg ... -f s16le - | soundclr-edge`."""
+
 import logging
 import os
 import select
@@ -21,8 +22,16 @@ class StdinSource(Source):
     and no thread is needed; what a caller had already buffered in the file object before is not seen.
     """
 
-    def __init__(self, name: str, *, sample_rate_hz: int, channels: int = 1, channel: int = -1,
-                 sample_format: str = "s16le", stream: Optional[BinaryIO] = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        sample_rate_hz: int,
+        channels: int = 1,
+        channel: int = -1,
+        sample_format: str = "s16le",
+        stream: Optional[BinaryIO] = None,
+    ) -> None:
         """Describe the stream.
 
         Args:
@@ -42,8 +51,9 @@ class StdinSource(Source):
             raise SourceError("%s: sample_rate_hz is not set; raw PCM does not say its rate, set it, e.g. 44100" % what)
         check_sample_rate(sample_rate_hz, what)
         if sample_format not in STREAM_FORMATS:
-            raise SourceError("%s: sample_format is %r, expected one of %s"
-                              % (what, sample_format, ", ".join(STREAM_FORMATS)))
+            raise SourceError(
+                "%s: sample_format is %r, expected one of %s" % (what, sample_format, ", ".join(STREAM_FORMATS))
+            )
         if channels < 1:
             raise SourceError("%s: channels is %d, expected 1 or more" % (what, channels))
         check_channel(channel, channels, what)
@@ -73,8 +83,10 @@ class StdinSource(Source):
         except (OSError, AttributeError):
             self._descriptor = -1
         if self._descriptor >= 0 and os.isatty(self._descriptor):
-            raise SourceError("source %s: standard input is a terminal, expected raw PCM; pipe it in: "
-                              "arecord -f S16_LE -r %d -t raw | ..." % (self.name, self.sample_rate_hz))
+            raise SourceError(
+                "source %s: standard input is a terminal, expected raw PCM; pipe it in: "
+                "arecord -f S16_LE -r %d -t raw | ..." % (self.name, self.sample_rate_hz)
+            )
         self._stream = stream
         self._guard = FullScaleGuard("source %s" % self.name)
         del self._buffer[:]
@@ -103,7 +115,7 @@ class StdinSource(Source):
 
     @property
     def status(self) -> str:
-        """"online" from open() to the end of the stream."""
+        """ "online" from open() to the end of the stream."""
         return "offline" if self._stream is None or self._ended else "online"
 
     def _fill(self, stream: BinaryIO, wait_s: float) -> bool:
@@ -129,15 +141,23 @@ class StdinSource(Source):
         frames = self._guard.check(frames, self._next_sample, self.sample_rate_hz)
         first = self._next_sample
         self._next_sample += len(frames)
-        return AudioBlock(mono_from_frames(frames, self._channel), self.sample_rate_hz, first,
-                          time.monotonic() - len(frames) / float(self.sample_rate_hz))
+        return AudioBlock(
+            mono_from_frames(frames, self._channel),
+            self.sample_rate_hz,
+            first,
+            time.monotonic() - len(frames) / float(self.sample_rate_hz),
+        )
 
     def _finish(self) -> None:
         if self._buffer:
-            _LOGGER.warning("source %s: the stream ended inside a frame; its last %d byte(s) are dropped",
-                            self.name, len(self._buffer))
+            _LOGGER.warning(
+                "source %s: the stream ended inside a frame; its last %d byte(s) are dropped",
+                self.name,
+                len(self._buffer),
+            )
             del self._buffer[:]
         if not self._next_sample:
-            raise SourceError("source %s: the stream ended before its first sample; see what its writer says"
-                              % self.name)
+            raise SourceError(
+                "source %s: the stream ended before its first sample; see what its writer says" % self.name
+            )
         raise EndOfSource("source %s has ended" % self.name)

@@ -1,4 +1,5 @@
 """Where captured blocks lie in a microphone's stream, and what was lost between them. Reads no clock."""
+
 from typing import Dict, NamedTuple, Optional
 
 from edge.records import Gap

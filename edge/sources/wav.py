@@ -6,14 +6,21 @@ are read the same way everywhere, with or without libsndfile.
 
 Source: Microsoft, "Multiple Channel Audio Data and WAVE Files" (WAVEFORMATEXTENSIBLE); RFC 2361 for the format tags.
 """
+
 import struct
 from typing import BinaryIO, NamedTuple, Optional, Tuple
 
 from edge.errors import SourceError
 
 _TAG_PCM, _TAG_FLOAT, _TAG_EXTENSIBLE = 0x0001, 0x0003, 0xFFFE
-_FORMATS = {(_TAG_PCM, 1): "u8", (_TAG_PCM, 2): "s16le", (_TAG_PCM, 3): "s24le", (_TAG_PCM, 4): "s32le",
-            (_TAG_FLOAT, 4): "f32le", (_TAG_FLOAT, 8): "f64le"}
+_FORMATS = {
+    (_TAG_PCM, 1): "u8",
+    (_TAG_PCM, 2): "s16le",
+    (_TAG_PCM, 3): "s24le",
+    (_TAG_PCM, 4): "s32le",
+    (_TAG_FLOAT, 4): "f32le",
+    (_TAG_FLOAT, 8): "f64le",
+}
 # Writers to a pipe do not know the length: ffmpeg promises 0xFFFFFFFF bytes, sox and arecord just under 2^31.
 _UNKNOWN_LENGTH_FROM = 0x7FFF0000
 
@@ -52,8 +59,9 @@ def wav_header_from_file(file: BinaryIO, size_bytes: int, what: str) -> WavHeade
         file.seek(offset)
         chunk = file.read(8)
         if len(chunk) < 8:
-            raise SourceError("%s: ends inside its header after %d bytes, before any sound; copy it again"
-                              % (what, size_bytes))
+            raise SourceError(
+                "%s: ends inside its header after %d bytes, before any sound; copy it again" % (what, size_bytes)
+            )
         kind, length = struct.unpack("<4sI", chunk)
         if kind == b"fmt ":
             form = _format_from_chunk(file.read(min(length, 40)), what)
@@ -82,6 +90,8 @@ def _format_from_chunk(chunk: bytes, what: str) -> Tuple[str, int, int, int]:
         return "", rate, channels, max(1, frame_bytes)
     width = frame_bytes // channels
     if (tag, width) not in _FORMATS or frame_bytes != width * channels or bits > 8 * width:
-        raise SourceError("%s: its header says %d channels of %d bits in frames of %d bytes, which does not fit "
-                          "together; export it as 16, 24 or 32 bit PCM" % (what, channels, bits, frame_bytes))
+        raise SourceError(
+            "%s: its header says %d channels of %d bits in frames of %d bytes, which does not fit "
+            "together; export it as 16, 24 or 32 bit PCM" % (what, channels, bits, frame_bytes)
+        )
     return _FORMATS[tag, width], rate, channels, frame_bytes

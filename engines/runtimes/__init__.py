@@ -1,4 +1,5 @@
 """Runtimes execute a bundle's network behind one interface (`engines.runtimes.base.Runtime`)."""
+
 from engines.bundle import Bundle
 from engines.errors import RuntimeUnavailableError
 from engines.runtimes.base import Runtime

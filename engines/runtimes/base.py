@@ -1,4 +1,5 @@
 """What every runtime offers: one window in, raw outputs out."""
+
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -45,8 +46,10 @@ class Runtime(ABC):
         """
         spec = self.bundle.frontend
         if network_input.shape != (spec.n_mels, spec.window_frames):
-            raise ValueError("network input of shape %s; bundle %s takes %s"
-                             % (network_input.shape, self.bundle.name, (spec.n_mels, spec.window_frames)))
+            raise ValueError(
+                "network input of shape %s; bundle %s takes %s"
+                % (network_input.shape, self.bundle.name, (spec.n_mels, spec.window_frames))
+            )
         return self._infer(network_input[None, None])
 
     def __enter__(self) -> "Runtime":

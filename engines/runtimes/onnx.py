@@ -1,4 +1,5 @@
 """ONNX Runtime on the CPU."""
+
 import ctypes
 from typing import Any, Optional
 
@@ -25,8 +26,9 @@ class OnnxRuntime(Runtime):
         try:
             import onnxruntime
         except ImportError as error:
-            raise RuntimeUnavailableError("ONNX Runtime cannot be loaded (%s); install it: pip install onnxruntime"
-                                          % error) from error
+            raise RuntimeUnavailableError(
+                "ONNX Runtime cannot be loaded (%s); install it: pip install onnxruntime" % error
+            ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
@@ -38,8 +40,10 @@ class OnnxRuntime(Runtime):
         except Exception as error:  # its exceptions are made at run time and share no base that could be named
             if type(error).__module__.split(".")[0] != "onnxruntime" and not isinstance(error, RuntimeError):
                 raise
-            raise BundleError("bundle %s: model.onnx is refused by ONNX Runtime %s: %s; export the bundle again"
-                              % (self.bundle.path, onnxruntime.__version__, str(error).splitlines()[0])) from error
+            raise BundleError(
+                "bundle %s: model.onnx is refused by ONNX Runtime %s: %s; export the bundle again"
+                % (self.bundle.path, onnxruntime.__version__, str(error).splitlines()[0])
+            ) from error
         self._check(session)
         _give_back_free_memory()
         self._session, self._version = session, onnxruntime.__version__
@@ -64,10 +68,16 @@ class OnnxRuntime(Runtime):
         expected = ([[1, 1, spec.n_mels, spec.window_frames]], [[1, self.bundle.n_outputs]])
         given = ([list(i.shape) for i in session.get_inputs()], [list(o.shape) for o in session.get_outputs()])
         if given != expected:
-            raise BundleError("bundle %s: model.onnx takes %s and gives %s; its manifest (%d labels, method %s) expects "
-                              "%s and %s: export the bundle again"
-                              % ((self.bundle.path,) + given + (len(self.bundle.labels),
-                                                                self.bundle.decision.foreign.method) + expected))
+            raise BundleError(
+                "bundle %s: model.onnx takes %s and gives %s; its manifest (%d labels, method %s) expects "
+                "%s and %s: export the bundle again"
+                % (
+                    (self.bundle.path,)
+                    + given
+                    + (len(self.bundle.labels), self.bundle.decision.foreign.method)
+                    + expected
+                )
+            )
 
 
 def _give_back_free_memory() -> None:

@@ -2,6 +2,7 @@
 
 Run as `fake_capture.py MODE STATE_FILE ...`; STATE_FILE counts the starts, so that a later start can behave.
 """
+
 import os
 import sys
 import time
@@ -15,7 +16,7 @@ FRAMES = 1600
 def _write(data):
     view = memoryview(data)
     while len(view):
-        view = view[os.write(1, view):]
+        view = view[os.write(1, view) :]
 
 
 def _hello(rate_hz=RATE_HZ, **other):
@@ -33,8 +34,13 @@ def _sound(blocks=10**9, first=0, pause_s=0.01, dropped=0, value=None):
     for index in range(first, first + blocks):
         low, high = (index % 128, index % 100) if value is None else (value, 0)
         payload = bytes(bytearray([low, high])) * FRAMES
-        _write(framing.bytes_from_record(framing.Record(
-            framing.AUDIO, payload, index * FRAMES + dropped, int(time.monotonic() * 1e9), FRAMES, dropped)))
+        _write(
+            framing.bytes_from_record(
+                framing.Record(
+                    framing.AUDIO, payload, index * FRAMES + dropped, int(time.monotonic() * 1e9), FRAMES, dropped
+                )
+            )
+        )
         time.sleep(pause_s)
 
 

@@ -1,4 +1,5 @@
 """Decisions: silence is never a class, foreign sound is rejected, thresholds are the class's own."""
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -32,8 +33,10 @@ def test_digital_silence_has_no_class(bundle):
     assert (verdict.label, verdict.accepted, verdict.reason) == (None, (), "silence")
 
 
-@pytest.mark.parametrize("level_dbfs, background_dbfs, opened", [
-    (-80.0, None, False), (-70.0, None, True), (-48.0, -50.0, False), (-46.9, -50.0, True), (-76.0, -90.0, False)])
+@pytest.mark.parametrize(
+    "level_dbfs, background_dbfs, opened",
+    [(-80.0, None, False), (-70.0, None, True), (-48.0, -50.0, False), (-46.9, -50.0, True), (-76.0, -90.0, False)],
+)
 def test_the_gate(bundle, level_dbfs, background_dbfs, opened):
     verdict = judge(bundle, [2.0, 0.0, -0.8], level_dbfs, background_dbfs)
     assert bool(verdict.accepted) == opened

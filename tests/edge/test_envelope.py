@@ -1,4 +1,5 @@
 """Levels of 125 ms on a fixed grid, gaps included."""
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ def test_block_sizes_do_not_matter(sizes):
     samples = np.random.RandomState(0).randn(20 * FRAME).astype(np.float32) * 0.1
     envelope, at, i = Envelope(RATE_HZ), 0, 0
     while at < len(samples):
-        envelope.push(samples[at:at + sizes[i % len(sizes)]])
+        envelope.push(samples[at : at + sizes[i % len(sizes)]])
         at += sizes[i % len(sizes)]
         i += 1
     expected = 10 * np.log10(np.square(samples.reshape(20, FRAME)).mean(axis=1))
@@ -66,7 +67,7 @@ def test_only_the_last_five_minutes_count():
 def test_what_comes_later_changes_no_answer():
     samples = np.random.RandomState(0).randn(40 * RATE_HZ).astype(np.float32) * np.linspace(0.001, 0.5, 40 * RATE_HZ)
     just_so_far, far_ahead = Envelope(RATE_HZ), Envelope(RATE_HZ)
-    just_so_far.push(samples[:int(30.2 * RATE_HZ)])
+    just_so_far.push(samples[: int(30.2 * RATE_HZ)])
     far_ahead.push(samples)
     assert np.array_equal(just_so_far.levels(10.0, 30.2), far_ahead.levels(10.0, 30.2))
     assert just_so_far.background_dbfs(30.2) == far_ahead.background_dbfs(30.2) < far_ahead.background_dbfs(40.0) - 1.0

@@ -1,4 +1,5 @@
 """Events from windows: confirmed, bounded by the envelope, exactly one end for each start, whatever the hop."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,7 @@ def scene(sounds, duration_s, bed=0.003):
     """Noise of a constant level with louder stretches [(start_s, end_s)]."""
     samples = np.random.RandomState(0).randn(int(duration_s * RATE_HZ)).astype(np.float32) * bed
     for start_s, end_s in sounds:
-        samples[int(start_s * RATE_HZ):int(end_s * RATE_HZ)] *= 30.0
+        samples[int(start_s * RATE_HZ) : int(end_s * RATE_HZ)] *= 30.0
     return samples
 
 
@@ -28,7 +29,7 @@ def hear(sounds, duration_s, hop_s=1.0, config=EventsConfig(), label="siren"):
     detector = EventDetector(LABELS, config, envelope, hop_s, "test")
     changes, pushed, end_s = [], 0, WINDOW_S
     while end_s <= duration_s:
-        envelope.push(samples[pushed:int(end_s * RATE_HZ)])
+        envelope.push(samples[pushed : int(end_s * RATE_HZ)])
         pushed = int(end_s * RATE_HZ)
         held = any(min(end_s, b) - max(end_s - WINDOW_S, a) >= min(0.8, b - a) - 1e-9 for a, b in sounds)
         changes += detector.push(end_s - WINDOW_S, end_s, verdict(label if held else None))
@@ -83,8 +84,13 @@ def test_a_sound_at_the_very_beginning_starts_at_the_beginning():
 
 def test_a_long_event_is_updated_and_ended_once():
     changes = hear([(10.0, 100.0)], 120.0, config=EventsConfig(max_event_s=30.0))
-    assert [c.phase for c in changes] == ["start", "update", "update", "end"] or \
-        [c.phase for c in changes] == ["start", "update", "update", "update", "end"]
+    assert [c.phase for c in changes] == ["start", "update", "update", "end"] or [c.phase for c in changes] == [
+        "start",
+        "update",
+        "update",
+        "update",
+        "end",
+    ]
     assert len({c.event_id for c in changes}) == 1
     assert abs(changes[-1].end_s - 100.0) <= 0.6
 

@@ -1,4 +1,5 @@
 """Recordings of every kind that works, and of every kind that does not."""
+
 import logging
 import struct
 import subprocess
@@ -15,10 +16,19 @@ from edge.sources import source_from_config
 from edge.sources.base import EndOfSource
 from edge.sources.file import FileSource
 
-FORMATS = [("wav", "PCM_U8", 2.0 / 256), ("wav", "PCM_16", 2.0 / 65536), ("wav", "PCM_24", 2.0 / 2**24),
-           ("wav", "PCM_32", 1e-7), ("wav", "FLOAT", 1e-7), ("wav", "DOUBLE", 1e-7), ("wavex", "PCM_24", 2.0 / 2**24),
-           ("wavex", "FLOAT", 1e-7), ("wav", "ULAW", 0.05), ("flac", "PCM_16", 2.0 / 65536),
-           ("flac", "PCM_24", 2.0 / 2**24)]
+FORMATS = [
+    ("wav", "PCM_U8", 2.0 / 256),
+    ("wav", "PCM_16", 2.0 / 65536),
+    ("wav", "PCM_24", 2.0 / 2**24),
+    ("wav", "PCM_32", 1e-7),
+    ("wav", "FLOAT", 1e-7),
+    ("wav", "DOUBLE", 1e-7),
+    ("wavex", "PCM_24", 2.0 / 2**24),
+    ("wavex", "FLOAT", 1e-7),
+    ("wav", "ULAW", 0.05),
+    ("flac", "PCM_16", 2.0 / 65536),
+    ("flac", "PCM_24", 2.0 / 2**24),
+]
 
 
 def _sound(seconds=0.35, rate_hz=16000, channels=1, seed=0):
@@ -115,8 +125,15 @@ def test_24_bit_values_come_out_bit_for_bit(tmp_path):
 def _wav_header(data_bytes, *, channels=1, rate_hz=16000, bits=16, tag=1, riff_bytes=None):
     frame = channels * bits // 8
     form = struct.pack("<HHIIHH", tag, channels, rate_hz, rate_hz * frame, frame, bits)
-    return (b"RIFF" + struct.pack("<I", (36 + data_bytes if riff_bytes is None else riff_bytes) & 0xFFFFFFFF)
-            + b"WAVEfmt " + struct.pack("<I", len(form)) + form + b"data" + struct.pack("<I", data_bytes))
+    return (
+        b"RIFF"
+        + struct.pack("<I", (36 + data_bytes if riff_bytes is None else riff_bytes) & 0xFFFFFFFF)
+        + b"WAVEfmt "
+        + struct.pack("<I", len(form))
+        + form
+        + b"data"
+        + struct.pack("<I", data_bytes)
+    )
 
 
 def test_chunks_before_the_sound_are_skipped(tmp_path):
@@ -183,10 +200,12 @@ def test_hours_are_not_loaded_into_memory(tmp_path):
     with path.open("wb") as file:
         file.write(_wav_header(1 << 30))
         file.truncate(44 + (1 << 30))  # nine hours of silence that take no room on the disk
-    program = ("import resource, sys\nresource.setrlimit(resource.RLIMIT_DATA, (400 << 20, 400 << 20))\n"
-               "from edge.sources.file import FileSource\n"
-               "with FileSource('tape', sys.argv[1], realtime=False) as s:\n"
-               "    for _ in range(100): s.read(0)\nprint('heard')")
+    program = (
+        "import resource, sys\nresource.setrlimit(resource.RLIMIT_DATA, (400 << 20, 400 << 20))\n"
+        "from edge.sources.file import FileSource\n"
+        "with FileSource('tape', sys.argv[1], realtime=False) as s:\n"
+        "    for _ in range(100): s.read(0)\nprint('heard')"
+    )
     answer = subprocess.run([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE, check=True)
     assert answer.stdout.strip() == b"heard"
 
@@ -195,7 +214,7 @@ def test_a_file_that_was_cut_short_is_heard_to_the_cut_and_said_to_be(tmp_path, 
     sound = _sound(1.0)
     path = _write(tmp_path / "a.wav", sound, subtype="PCM_16")
     data = path.read_bytes()
-    path.write_bytes(data[:44 + 2 * 6000 + 1])
+    path.write_bytes(data[: 44 + 2 * 6000 + 1])
     with caplog.at_level(logging.WARNING):
         heard = _joined(_read_all(path))
     np.testing.assert_allclose(heard, sound[:6000, 0], atol=1e-4)
@@ -207,7 +226,7 @@ def test_a_file_that_was_cut_short_is_heard_to_the_cut_and_said_to_be(tmp_path, 
 def test_other_formats_cut_short_are_heard_and_said_to_be_too(tmp_path, caplog, form, subtype):
     path = _write(tmp_path / "a.sound", _sound(4.0), format=form, subtype=subtype)
     data = path.read_bytes()
-    path.write_bytes(data[:len(data) * 2 // 3])
+    path.write_bytes(data[: len(data) * 2 // 3])
     with caplog.at_level(logging.WARNING):
         heard = _joined(_read_all(path))
     assert 16000 < len(heard) < 64000
@@ -248,7 +267,7 @@ def test_samples_far_beyond_full_scale_are_clipped_with_one_warning(tmp_path, ca
 def test_a_flac_that_was_cut_short_can_be_looped(tmp_path):
     path = _write(tmp_path / "a.flac", _sound(4.0))
     data = path.read_bytes()
-    path.write_bytes(data[:len(data) * 2 // 3])
+    path.write_bytes(data[: len(data) * 2 // 3])
     with FileSource("tape", path, realtime=False, loop=True) as source:
         blocks = [source.read(0.0) for _ in range(60)]
     assert blocks[-1].first_sample + len(blocks[-1].samples) == sum(len(block.samples) for block in blocks)
@@ -281,14 +300,17 @@ def test_a_flac_without_sound_is_refused(tmp_path):
     _refusal(_write(tmp_path / "a.flac", np.zeros((0, 1), np.float32)))
 
 
-@pytest.mark.parametrize(("header", "word"), [
-    ({"channels": 0}, "0 channels"),
-    ({"channels": 5000}, "5000 channels"),
-    ({"rate_hz": 4000}, "4000 Hz"),
-    ({"rate_hz": 384000}, "384000 Hz"),
-    ({"rate_hz": 0}, "0 Hz"),
-    ({"bits": 56}, "56 bits"),
-])
+@pytest.mark.parametrize(
+    ("header", "word"),
+    [
+        ({"channels": 0}, "0 channels"),
+        ({"channels": 5000}, "5000 channels"),
+        ({"rate_hz": 4000}, "4000 Hz"),
+        ({"rate_hz": 384000}, "384000 Hz"),
+        ({"rate_hz": 0}, "0 Hz"),
+        ({"bits": 56}, "56 bits"),
+    ],
+)
 def test_a_header_that_makes_no_sense_is_refused(tmp_path, header, word):
     (tmp_path / "a.wav").write_bytes(_wav_header(40000, **header) + bytes(40000))
     assert word in _refusal(tmp_path / "a.wav")

@@ -1,4 +1,5 @@
 """What one source's thread publishes."""
+
 import json
 import threading
 from pathlib import Path
@@ -17,17 +18,29 @@ STREET = Path(edge.__file__).parent / "demonstration" / "street.ogg"
 def hear_street(hop_s, interval_s):
     """Every classification published, and how many windows there were."""
     source = SourceConfig("street", "file", path=str(STREET), realtime=False)
-    config = Config(NodeConfig("node"), (source,), model=ModelConfig(hop_s=hop_s),
-                    publish=PublishConfig(classification_interval_s=interval_s))
+    config = Config(
+        NodeConfig("node"),
+        (source,),
+        model=ModelConfig(hop_s=hop_s),
+        publish=PublishConfig(classification_interval_s=interval_s),
+    )
     bundle = load_bundle(SHIPPED_BUNDLE)
     messages = []
-    listener = Listener(config, source, bundle, MessageFactory("soundclr", "node", bundle.id, "boot", bundle.labels),
-                        "boot", messages.append, threading.Event())
+    listener = Listener(
+        config,
+        source,
+        bundle,
+        MessageFactory("soundclr", "node", bundle.id, "boot", bundle.labels),
+        "boot",
+        messages.append,
+        threading.Event(),
+    )
     listener.start()
     assert listener.join(120.0)
     assert listener.failure is None
-    published = [json.loads(message.payload.decode("utf-8")) for message in messages
-                 if message.topic.endswith("/classification")]
+    published = [
+        json.loads(message.payload.decode("utf-8")) for message in messages if message.topic.endswith("/classification")
+    ]
     return published, listener.counts.windows
 
 

@@ -1,4 +1,5 @@
 """Choosing a microphone by its name, and a listing child that misbehaves."""
+
 import sys
 
 import pytest
@@ -6,15 +7,26 @@ import pytest
 from edge.errors import SourceError
 from edge.sources.devices import DeviceAmbiguousError, DeviceInfo, DeviceMissingError, choose_device, list_devices
 
-DEVICES = [DeviceInfo(0, "HDA Intel PCH: ALC (hw:0,0)", 2, 48000, "ALSA", False),
-           DeviceInfo(1, "USB Microphone: Audio (hw:1,0)", 1, 44100, "ALSA", False),
-           DeviceInfo(2, "USB Microphone: Audio (hw:2,0)", 1, 44100, "ALSA", False),
-           DeviceInfo(3, "pulse", 32, 44100, "ALSA", False), DeviceInfo(4, "pulse mirror", 2, 44100, "ALSA", True)]
+DEVICES = [
+    DeviceInfo(0, "HDA Intel PCH: ALC (hw:0,0)", 2, 48000, "ALSA", False),
+    DeviceInfo(1, "USB Microphone: Audio (hw:1,0)", 1, 44100, "ALSA", False),
+    DeviceInfo(2, "USB Microphone: Audio (hw:2,0)", 1, 44100, "ALSA", False),
+    DeviceInfo(3, "pulse", 32, 44100, "ALSA", False),
+    DeviceInfo(4, "pulse mirror", 2, 44100, "ALSA", True),
+]
 
 
-@pytest.mark.parametrize(("name", "index"), [
-    ("hda", 0), ("HW:2,0", 2), ("pulse", 3), (" Pulse ", 3), ("mirror", 4), ("", 4),
-])
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("hda", 0),
+        ("HW:2,0", 2),
+        ("pulse", 3),
+        (" Pulse ", 3),
+        ("mirror", 4),
+        ("", 4),
+    ],
+)
 def test_a_part_of_the_name_is_enough(name, index):
     assert choose_device(DEVICES, name).index == index
 
@@ -39,11 +51,14 @@ def test_no_device_at_all_is_said():
         choose_device([], "usb")
 
 
-@pytest.mark.parametrize(("program", "word"), [
-    ("import os; os.abort()", "crashed"),
-    ("print('ALSA lib', end='')", "crashed"),
-    ("print('{\"message\": \"PyAudio is not there; install it\"}')", "install it"),
-])
+@pytest.mark.parametrize(
+    ("program", "word"),
+    [
+        ("import os; os.abort()", "crashed"),
+        ("print('ALSA lib', end='')", "crashed"),
+        ('print(\'{"message": "PyAudio is not there; install it"}\')', "install it"),
+    ],
+)
 def test_a_listing_that_fails_is_one_line(program, word):
     with pytest.raises(SourceError, match=word) as caught:
         list_devices([sys.executable, "-c", program])

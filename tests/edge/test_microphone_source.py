@@ -1,4 +1,5 @@
 """The parent of the capture child, against a real child that misbehaves. PortAudio itself: tests/system."""
+
 import logging
 import os
 import sys
@@ -75,10 +76,17 @@ def test_blocks_follow_each_other(microphone):
     assert source.status == "offline"
 
 
-@pytest.mark.parametrize(("mode", "reason"), [
-    ("stall", "stall"), ("death", "restart"), ("garbage", "restart"), ("half", "restart"), ("wrong_size", "restart"),
-    ("flood", "stall"),
-])
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("stall", "stall"),
+        ("death", "restart"),
+        ("garbage", "restart"),
+        ("half", "restart"),
+        ("wrong_size", "restart"),
+        ("flood", "stall"),
+    ],
+)
 def test_a_child_that_fails_is_replaced_and_the_loss_announced(microphone, mode, reason):
     with microphone(mode) as source:
         blocks = _blocks_until_gap(source)

@@ -1,4 +1,5 @@
 """Counting of captured samples: whatever is lost, stream time keeps up with the clock."""
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,8 +22,10 @@ def _record(first_frame, captured_s, **more):
 
 
 def _place_steadily(timeline, seconds, start_s=0.0, slow=1.0, first_frame=0):
-    return [timeline.place(_record(first_frame + i * FRAMES, start_s + i * 0.1 * slow), RATE_HZ)
-            for i in range(int(seconds * 10))]
+    return [
+        timeline.place(_record(first_frame + i * FRAMES, start_s + i * 0.1 * slow), RATE_HZ)
+        for i in range(int(seconds * 10))
+    ]
 
 
 def test_a_steady_stream_has_no_gaps():
@@ -72,8 +75,9 @@ def test_an_interruption_before_the_first_sound_loses_nothing():
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["steady", "drop", "overflow", "restart"]), st.integers(1, 10**6)),
-                max_size=40))
+@given(
+    st.lists(st.tuples(st.sampled_from(["steady", "drop", "overflow", "restart"]), st.integers(1, 10**6)), max_size=40)
+)
 def test_samples_given_and_lost_add_up_and_follow_the_clock(steps):
     timeline, counters = _timeline()
     now, frame, placed = 0, 0, 0  # now in samples since the start
@@ -85,8 +89,7 @@ def test_samples_given_and_lost_add_up_and_follow_the_clock(steps):
             frame = 0
         elif step == "drop":
             frame += lost
-        record = Record(framing.AUDIO, b"", frame, round(now * 1e9 / RATE_HZ), FRAMES,
-                        overflow=step == "overflow")
+        record = Record(framing.AUDIO, b"", frame, round(now * 1e9 / RATE_HZ), FRAMES, overflow=step == "overflow")
         placement = timeline.place(record, RATE_HZ)
         placed += FRAMES
         assert abs(placement.first_sample - now) <= 2 * len(steps)  # each gap may round by a sample
@@ -113,7 +116,7 @@ def test_records_survive_any_cutting_of_the_pipe(payloads, cut, overflow):
     data = b"".join(framing.bytes_from_record(record) for record in sent)
     buffer, received = bytearray(), []
     for start in range(0, len(data), cut):
-        buffer += data[start:start + cut]
+        buffer += data[start : start + cut]
         record = framing.take_record(buffer)
         while record is not None:
             received.append(record)

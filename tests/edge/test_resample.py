@@ -1,4 +1,5 @@
 """Resampling: what a tone may and may not do, and that the sizes of the blocks do not matter."""
+
 import numpy as np
 import pytest
 import soxr
@@ -19,7 +20,7 @@ def _tone(frequency_hz, rate_hz, duration_s=1.0):
 def _resample(samples, from_hz, to_hz, block_samples=None):
     resampler = StreamResampler(from_hz, to_hz)
     step = block_samples or max(1, len(samples))
-    parts = [resampler.push(samples[i:i + step]) for i in range(0, len(samples), step)]
+    parts = [resampler.push(samples[i : i + step]) for i in range(0, len(samples), step)]
     return np.concatenate(parts + [resampler.flush()])
 
 
@@ -32,7 +33,7 @@ def test_a_tone_comes_out_as_the_same_tone_at_the_same_time(rate_hz):
     resampled = _resample(_tone(1000, rate_hz), rate_hz, TARGET_HZ, block_samples=rate_hz // 10)
     assert resampled.dtype == np.float32
     middle = slice(TARGET_HZ // 10, -TARGET_HZ // 10)  # the ends ring
-    np.testing.assert_allclose(resampled[middle], _tone(1000, TARGET_HZ)[:len(resampled)][middle], atol=1e-3)
+    np.testing.assert_allclose(resampled[middle], _tone(1000, TARGET_HZ)[: len(resampled)][middle], atol=1e-3)
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
@@ -44,7 +45,7 @@ def test_no_sample_is_gained_or_lost(rate_hz, to_hz):
 @pytest.mark.parametrize("rate_hz", [32000, 44100, 48000, 96000])
 def test_a_tone_above_the_new_nyquist_dies(rate_hz):
     resampled = _resample(_tone(14000, rate_hz), rate_hz, TARGET_HZ, block_samples=rate_hz // 10)
-    middle = resampled[TARGET_HZ // 10:-TARGET_HZ // 10]
+    middle = resampled[TARGET_HZ // 10 : -TARGET_HZ // 10]
     assert 20 * np.log10(_rms(middle) / np.sqrt(0.5)) < STOP_BAND_DB
 
 
@@ -59,14 +60,17 @@ def test_the_stream_is_what_resampling_the_whole_gives(rate_hz):
 
 
 @settings(max_examples=60, deadline=None)
-@given(rate_hz=st.sampled_from(RATES_HZ), sizes=st.lists(st.integers(0, 5000), min_size=1, max_size=12),
-       seed=st.integers(0, 2**31))
+@given(
+    rate_hz=st.sampled_from(RATES_HZ),
+    sizes=st.lists(st.integers(0, 5000), min_size=1, max_size=12),
+    seed=st.integers(0, 2**31),
+)
 def test_chunked_equals_whole(rate_hz, sizes, seed):
     samples = np.random.RandomState(seed).uniform(-1, 1, sum(sizes)).astype(np.float32)
     resampler = StreamResampler(rate_hz, TARGET_HZ)
     parts, start = [], 0
     for size in sizes:
-        parts.append(resampler.push(samples[start:start + size]))
+        parts.append(resampler.push(samples[start : start + size]))
         start += size
     chunked = np.concatenate(parts + [resampler.flush()])
     np.testing.assert_array_equal(chunked, _resample(samples, rate_hz, TARGET_HZ))

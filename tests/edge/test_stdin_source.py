@@ -1,4 +1,5 @@
 """Raw PCM through a real pipe, from writers that behave and from those that do not."""
+
 import io
 import logging
 import os
@@ -32,7 +33,7 @@ def _encode(samples, sample_format):
     if sample_format == "f32le":
         return samples.astype("<f4").tobytes()
     bits = int(sample_format[1:3])
-    integers = np.round(samples.astype(np.float64) * 2**(bits - 1)).astype("<i4")
+    integers = np.round(samples.astype(np.float64) * 2 ** (bits - 1)).astype("<i4")
     if bits == 24:
         return integers.reshape(-1, 1).view(np.uint8)[:, :3].tobytes()
     return integers.astype("<i%d" % (bits // 8)).tobytes()
@@ -99,7 +100,7 @@ def test_a_slow_reader_slows_the_writer_down_and_loses_nothing(pipe):
     def write():
         data = memoryview(_encode(sound, "s16le"))
         while len(data):
-            data = data[writer.write(data):]
+            data = data[writer.write(data) :]
         done.set()
         writer.close()
 
@@ -150,28 +151,34 @@ def test_a_terminal_is_refused():
         os.close(controlling)
 
 
-@pytest.mark.parametrize(("options", "word"), [
-    ({"sample_rate_hz": 0}, "sample_rate_hz is not set"),
-    ({"sample_rate_hz": 4000}, "4000 Hz"),
-    ({"sample_format": "mp3"}, "'mp3'"),
-    ({"channels": 0}, "channels is 0"),
-    ({"channels": 2, "channel": 2}, "channel is 2"),
-])
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"sample_rate_hz": 0}, "sample_rate_hz is not set"),
+        ({"sample_rate_hz": 4000}, "4000 Hz"),
+        ({"sample_format": "mp3"}, "'mp3'"),
+        ({"channels": 0}, "channels is 0"),
+        ({"channels": 2, "channel": 2}, "channel is 2"),
+    ],
+)
 def test_a_value_out_of_its_range_is_refused(options, word):
     with pytest.raises(SourceError, match=word):
         _source(io.BytesIO(), **options)
 
 
 def test_standard_input_itself_is_heard():
-    program = ("from edge.config import SourceConfig\nfrom edge.sources import source_from_config\n"
-               "from edge.sources.base import EndOfSource\n"
-               "config = SourceConfig(name='in', type='stdin', sample_rate_hz=16000)\nheard = 0\n"
-               "with source_from_config(config) as source:\n"
-               "    try:\n"
-               "        while True: heard += len(source.read(5.0).samples)\n"
-               "    except EndOfSource: print(heard)")
-    answer = subprocess.run([sys.executable, "-c", program], input=_encode(_sound(5000), "s16le"),
-                            stdout=subprocess.PIPE, check=True)
+    program = (
+        "from edge.config import SourceConfig\nfrom edge.sources import source_from_config\n"
+        "from edge.sources.base import EndOfSource\n"
+        "config = SourceConfig(name='in', type='stdin', sample_rate_hz=16000)\nheard = 0\n"
+        "with source_from_config(config) as source:\n"
+        "    try:\n"
+        "        while True: heard += len(source.read(5.0).samples)\n"
+        "    except EndOfSource: print(heard)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], input=_encode(_sound(5000), "s16le"), stdout=subprocess.PIPE, check=True
+    )
     assert answer.stdout.strip() == b"5000"
 
 

@@ -1,4 +1,5 @@
 """A tiny real bundle for tests: a network of one convolution, so that runtimes and bundles are exercised for real."""
+
 import json
 from pathlib import Path
 from typing import Any, Callable, Dict
@@ -8,10 +9,27 @@ import numpy as np
 from engines.bundle import sha256_of_file
 from engines.frontend import FrontendSpec, compute_logmel
 
-SPEC = FrontendSpec(sample_rate_hz=16000, n_fft=512, win_length=512, hop_length=256, n_mels=32, fmin_hz=0.0,
-                    fmax_hz=8000.0, window="hann", mel_scale="slaney", mel_norm="slaney", power=2.0, center=False,
-                    amin=1e-10, reference="max", reference_db=0.0, top_db=80.0, window_frames=61, scale=0.025,
-                    offset=1.0)
+SPEC = FrontendSpec(
+    sample_rate_hz=16000,
+    n_fft=512,
+    win_length=512,
+    hop_length=256,
+    n_mels=32,
+    fmin_hz=0.0,
+    fmax_hz=8000.0,
+    window="hann",
+    mel_scale="slaney",
+    mel_norm="slaney",
+    power=2.0,
+    center=False,
+    amin=1e-10,
+    reference="max",
+    reference_db=0.0,
+    top_db=80.0,
+    window_frames=61,
+    scale=0.025,
+    offset=1.0,
+)
 LABELS = ["low", "high"]
 # A network that hears whether energy lies in the lower or the upper bands: its three outputs are means over a part of
 # the picture. Written down as ONNX bytes by `trainer`-free code below, at opset 13.
@@ -25,13 +43,22 @@ def write_tiny_bundle(folder: Path, change: Callable[[Dict[str, Any]], None] = l
     samples = samples.astype(np.float32)
     logmel = compute_logmel(samples, SPEC).astype(np.float32)
     np.savez(str(folder / "selftest.npz"), samples=samples, logmel=logmel, logits=tiny_logits(logmel))
-    (folder / "MODEL_CARD.md").write_text(u"# tiny\n", encoding="utf-8")
+    (folder / "MODEL_CARD.md").write_text("# tiny\n", encoding="utf-8")
     files = {name: sha256_of_file(folder / name) for name in ("model.onnx", "selftest.npz", "MODEL_CARD.md")}
     manifest = {
-        "schema": 1, "name": "tiny", "labels": list(LABELS), "frontend": dict(SPEC._asdict()),
-        "score_type": "softmax", "short_clip": "centre_silence", "clip_rule": "mean_logit", "files": files,
-        "decision": {"temperature": 0.25, "thresholds": {"low": 0.6, "high": 0.6},
-                     "foreign": {"method": "reject_logit", "slope": 8.0, "intercept": 2.0, "threshold": 0.5}},
+        "schema": 1,
+        "name": "tiny",
+        "labels": list(LABELS),
+        "frontend": dict(SPEC._asdict()),
+        "score_type": "softmax",
+        "short_clip": "centre_silence",
+        "clip_rule": "mean_logit",
+        "files": files,
+        "decision": {
+            "temperature": 0.25,
+            "thresholds": {"low": 0.6, "high": 0.6},
+            "foreign": {"method": "reject_logit", "slope": 8.0, "intercept": 2.0, "threshold": 0.5},
+        },
         "training": {"data": "none", "licence": "CC0", "folds": [], "seeds": [], "metrics": {}, "code_version": "0"},
     }  # type: Dict[str, Any]
     change(manifest)
@@ -49,7 +76,7 @@ def tiny_network() -> bytes:
     """ONNX of `tiny_logits`: Flatten and Gemm, opset 13, IR 7, as protocol-buffer bytes."""
     half, frames = SPEC.n_mels // 2, SPEC.window_frames
     weights = np.zeros((SPEC.n_mels * frames, 3), np.float32)
-    weights[:half * frames, 0] = weights[half * frames:, 1] = 1.0 / (half * frames)
+    weights[: half * frames, 0] = weights[half * frames :, 1] = 1.0 / (half * frames)
     bias = np.array([0.0, 0.0, -0.8], np.float32)
     nodes = [_node("Flatten", ["logmel"], ["flat"]), _node("Gemm", ["flat", "weights", "bias"], ["logits"])]
     graph = b"".join(_field(1, node) for node in nodes) + _field(2, b"tiny")

@@ -1,4 +1,5 @@
 """Bundles are read strictly: everything that is wrong with one has its own clear line."""
+
 import json
 
 import numpy as np
@@ -49,6 +50,7 @@ def set_in(*path_and_value):
             del manifest[last]
         else:
             manifest[last] = value
+
     return change
 
 
@@ -89,6 +91,7 @@ def test_a_label_count_that_differs_from_the_output_is_refused(tmp_path):
     def change(manifest):
         manifest["labels"].append("middle")
         manifest["decision"]["thresholds"]["middle"] = 0.5
+
     bundle = load_bundle(changed(tmp_path, change))
     with pytest.raises(BundleError, match="3 labels"):
         open_runtime(bundle)
@@ -114,8 +117,9 @@ def test_a_runtime_that_answers_otherwise_is_refused(bundle_path):
         run_selftest(bundle, runtime)
 
 
-@pytest.mark.parametrize("arrays", [{}, {"samples": np.zeros(3, np.float32)},
-                                    {"samples": np.array([{"a": 1}], dtype=object)}])
+@pytest.mark.parametrize(
+    "arrays", [{}, {"samples": np.zeros(3, np.float32)}, {"samples": np.array([{"a": 1}], dtype=object)}]
+)
 def test_a_selftest_that_is_unusable_is_refused(bundle_path, arrays):
     np.savez(str(bundle_path / "selftest.npz"), **arrays)
     redigest(bundle_path)
@@ -128,19 +132,21 @@ def test_a_selftest_that_is_unusable_is_refused(bundle_path, arrays):
 def test_what_is_no_bundle_is_refused(tmp_path, what):
     path = tmp_path / "x"
     if what == "file":
-        path.write_text(u"hello")
+        path.write_text("hello")
     elif what != "nothing":
         path.mkdir()
-    text = {"no JSON": u"{", "a list": u"[]", "huge number": u"1e999999"}.get(what)
+    text = {"no JSON": "{", "a list": "[]", "huge number": "1e999999"}.get(what)
     if text is not None:
         (path / "manifest.json").write_text(text)
     with pytest.raises(BundleError, match="bundle"):
         load_bundle(path)
 
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers(-5, 10 ** 6) | st.text(max_size=8) | st.floats(),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-                    max_leaves=6)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 10**6) | st.text(max_size=8) | st.floats(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
 
 
 @settings(max_examples=80, deadline=None)
@@ -163,6 +169,7 @@ def test_any_value_in_any_place_gives_a_clear_error_or_a_bundle(tmp_path_factory
 
 def redigest(path):
     from engines.bundle import sha256_of_file
+
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["files"] = {name: sha256_of_file(path / name) for name in manifest["files"]}
     (path / "manifest.json").write_text(json.dumps(manifest))

@@ -1,4 +1,5 @@
 """The bundles that ship: read strictly, and equal to torch (whose answers the self-test holds) on a real recording."""
+
 from pathlib import Path
 
 import pytest

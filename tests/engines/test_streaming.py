@@ -1,4 +1,5 @@
 """The streaming front end equals the definition, whatever the block sizes."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -18,10 +19,12 @@ SIGNALS = {
 }
 SPECS = {
     "small": SPEC,
-    "urban": SPEC._replace(sample_rate_hz=22050, n_fft=1024, win_length=1024, hop_length=512, n_mels=64,
-                           fmax_hz=11025.0, window_frames=40),
-    "paper": SPEC._replace(sample_rate_hz=44100, n_fft=1024, win_length=1024, hop_length=512, n_mels=128,
-                           fmax_hz=22050.0, window_frames=50),
+    "urban": SPEC._replace(
+        sample_rate_hz=22050, n_fft=1024, win_length=1024, hop_length=512, n_mels=64, fmax_hz=11025.0, window_frames=40
+    ),
+    "paper": SPEC._replace(
+        sample_rate_hz=44100, n_fft=1024, win_length=1024, hop_length=512, n_mels=128, fmax_hz=22050.0, window_frames=50
+    ),
     "short window": SPEC._replace(win_length=400, reference="fixed", reference_db=-20.0),
     "empty bands": SPEC._replace(n_fft=256, win_length=256, n_mels=96),
 }
@@ -31,7 +34,7 @@ def stream(samples, spec, sizes):
     """Push in blocks of the sizes given, over and over."""
     front_end, at, i = StreamingLogMel(spec), 0, 0
     while at < len(samples):
-        front_end.push(samples[at:at + sizes[i % len(sizes)]])
+        front_end.push(samples[at : at + sizes[i % len(sizes)]])
         at += sizes[i % len(sizes)]
         i += 1
     return front_end
@@ -56,7 +59,9 @@ def test_chunked_equals_whole(sizes, extra_hops):
     samples = (np.random.RandomState(1).randn(length) * 0.1).astype(np.float32)
     front_end = stream(samples, spec, sizes)
     assert front_end.frames == spec.window_frames + extra_hops
-    error_db = np.abs(front_end.read_window() - compute_logmel(samples[-spec.window_samples:], spec)).max() / spec.scale
+    error_db = (
+        np.abs(front_end.read_window() - compute_logmel(samples[-spec.window_samples :], spec)).max() / spec.scale
+    )
     assert error_db <= TOLERANCE_DB
 
 

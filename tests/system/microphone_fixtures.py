@@ -1,4 +1,5 @@
 """A virtual microphone: real ALSA, real PortAudio, samples that the test knows, faults on command."""
+
 import os
 import shutil
 import subprocess
@@ -53,14 +54,17 @@ def vmic_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not shutil.which("gcc") or not Path("/usr/include/alsa/asoundlib.h").exists():
         pytest.skip("needs gcc and libasound2-dev for the virtual microphone")
     plugin = tmp_path_factory.mktemp("vmic") / "libasound_module_pcm_vmic.so"
-    subprocess.run(["gcc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-DPIC", "-o", str(plugin), str(_SOURCE),
-                    "-lasound"], check=True)
+    subprocess.run(
+        ["gcc", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-DPIC", "-o", str(plugin), str(_SOURCE), "-lasound"],
+        check=True,
+    )
     return plugin
 
 
 @pytest.fixture
-def virtual_microphone(vmic_plugin: Path, tmp_path: Path,
-                       monkeypatch: pytest.MonkeyPatch) -> Iterator[VirtualMicrophone]:
+def virtual_microphone(
+    vmic_plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[VirtualMicrophone]:
     """A working virtual microphone in a HOME of its own."""
     if not any(Path(folder).glob("libportaudio.so*") for folder in _library_folders()):
         pytest.skip("needs portaudio19-dev")
@@ -68,7 +72,8 @@ def virtual_microphone(vmic_plugin: Path, tmp_path: Path,
     (tmp_path / ".asoundrc").write_text(
         f'pcm_type.vmic {{ lib "{vmic_plugin}" }}\n'
         f'pcm.{microphone.name} {{ type vmic  file "{tmp_path}/audio.raw"  ctl_file "{tmp_path}/control"'
-        f'  rate {microphone.sample_rate_hz} }}\n')
+        f"  rate {microphone.sample_rate_hz} }}\n"
+    )
     monkeypatch.setenv("HOME", str(tmp_path))
     yield microphone
     microphone.run()

@@ -81,8 +81,13 @@ def test_a_siren_in_the_street_reaches_a_dashboard(sounding_microphone, mosquitt
 def check_messages(reader):
     """Every message fits its schema; every start has its end; the microphone was online before it was offline."""
     events = [json.loads(payload) for payload in payloads(reader, "soundclr/corner/street/event")]
-    for kind, topic in (("event", "street/event"), ("classification", "street/classification"),
-                        ("state", "street/state"), ("info", "info"), ("health", "health")):
+    for kind, topic in (
+        ("event", "street/event"),
+        ("classification", "street/classification"),
+        ("state", "street/state"),
+        ("info", "info"),
+        ("health", "health"),
+    ):
         found = payloads(reader, "soundclr/corner/" + topic)
         assert found, "no %s came" % kind
         for payload in found:

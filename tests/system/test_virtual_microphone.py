@@ -1,4 +1,5 @@
 """Real ALSA, real PortAudio, real PyAudio: a virtual microphone whose every sample is known, with faults on command."""
+
 import os
 import signal
 import subprocess
@@ -194,10 +195,16 @@ def test_nothing_is_left_after_close_even_where_portaudio_spins(virtual_micropho
 
 def test_the_child_dies_with_its_parent(virtual_microphone, tmp_path):
     parent = subprocess.Popen(
-        [sys.executable, "-c", "import time\nfrom edge.sources.microphone import MicrophoneSource\n"
-         "s = MicrophoneSource('corner', device='street')\ns.open()\n"
-         "while s.read(1) is None: pass\nprint(s._process.pid, flush=True)\ntime.sleep(600)"],
-        stdout=subprocess.PIPE, env=child_environment())
+        [
+            sys.executable,
+            "-c",
+            "import time\nfrom edge.sources.microphone import MicrophoneSource\n"
+            "s = MicrophoneSource('corner', device='street')\ns.open()\n"
+            "while s.read(1) is None: pass\nprint(s._process.pid, flush=True)\ntime.sleep(600)",
+        ],
+        stdout=subprocess.PIPE,
+        env=child_environment(),
+    )
     child = int(parent.stdout.readline())
     virtual_microphone.stall()  # so that no write fails and tells the child
     parent.send_signal(signal.SIGKILL)
@@ -219,8 +226,13 @@ def _is_running(pid):
 
 def test_the_child_does_not_import_what_its_memory_has_no_room_for(virtual_microphone):
     code = "import sys; sys.modules['numpy'] = None\nfrom edge.sources import capture\ncapture.main(['--list'])"
-    answer = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                            env=child_environment(), check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=child_environment(),
+        check=True,
+    )
     assert virtual_microphone.name.encode() in answer.stdout
 
 

@@ -1,4 +1,5 @@
 """From data to bundle by the command line, on tiny real data; and what is refused."""
+
 import json
 
 import numpy as np
@@ -25,8 +26,25 @@ def data(tmp_path, urbansound8k, esc10):
 
 
 def fit(tmp_path, data, name, *more):
-    return main(["--device", "cpu", "fit", *data, "--out", str(tmp_path / name), "--backbone", BACKBONE, "--epochs", "1",
-                 "--batch", "4", "--weights", str(tmp_path / "weights.pth"), *more])
+    return main(
+        [
+            "--device",
+            "cpu",
+            "fit",
+            *data,
+            "--out",
+            str(tmp_path / name),
+            "--backbone",
+            BACKBONE,
+            "--epochs",
+            "1",
+            "--batch",
+            "4",
+            "--weights",
+            str(tmp_path / "weights.pth"),
+            *more,
+        ]
+    )
 
 
 def test_from_data_to_a_bundle_that_a_node_loads(tmp_path, data, fixtures, capsys):
@@ -37,9 +55,29 @@ def test_from_data_to_a_bundle_that_a_node_loads(tmp_path, data, fixtures, capsy
     assert main(["--device", "cpu", "evaluate", str(tmp_path / "fold2"), *data]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["clips"] == 3 and list(figures["accuracy_by_fold"]) == ["2"] and figures["foreign"]["clips"] == 1
-    assert main(["export", str(tmp_path / "all"), "--evaluated", str(tmp_path / "fold2"), "--name", "tiny", "--selftest",
-                 str(fixtures / "siren-90014.ogg"), "--out", str(tmp_path / "bundle"), "--description", "A test.",
-                 "--licence", "CC0", "--limit", "Hears nothing."]) == 0
+    assert (
+        main(
+            [
+                "export",
+                str(tmp_path / "all"),
+                "--evaluated",
+                str(tmp_path / "fold2"),
+                "--name",
+                "tiny",
+                "--selftest",
+                str(fixtures / "siren-90014.ogg"),
+                "--out",
+                str(tmp_path / "bundle"),
+                "--description",
+                "A test.",
+                "--licence",
+                "CC0",
+                "--limit",
+                "Hears nothing.",
+            ]
+        )
+        == 0
+    )
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.labels == ("car_horn", "dog_bark", "siren") and bundle.n_outputs == 4
     card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
@@ -51,6 +89,7 @@ def test_from_data_to_a_bundle_that_a_node_loads(tmp_path, data, fixtures, capsy
 def test_the_held_out_is_never_trained_on(tmp_path, data, capsys):
     from trainer.data.datasets import read_dataset
     from trainer.run import read_record, select_clips
+
     fit(tmp_path, data, "run", "--hold-out-fold", "1", "--foreign-hold-out", "rain", "--foreign-reserve", "rooster:2")
     record = read_record(tmp_path / "run")
     selection = select_clips(record, read_dataset(data[1]), read_dataset(data[3]))
@@ -60,10 +99,13 @@ def test_the_held_out_is_never_trained_on(tmp_path, data, capsys):
     assert {clip.category for clip in selection.foreign_train} == {"clock_tick"}
 
 
-@pytest.mark.parametrize("arguments, complaint", [
-    (["--hold-out-fold", "7"], "no fold 7"),
-    (["--foreign-hold-out", "whale"], "whale"),
-])
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        (["--hold-out-fold", "7"], "no fold 7"),
+        (["--foreign-hold-out", "whale"], "whale"),
+    ],
+)
 def test_what_cannot_be_trained_is_one_line(tmp_path, data, capsys, arguments, complaint):
     assert fit(tmp_path, data, "run", *arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
@@ -84,6 +126,7 @@ def test_a_folder_that_holds_another_run_is_refused(tmp_path, data, capsys):
 
 def test_windows_of_long_and_short_clips():
     from trainer.recipe import URBAN_FRONTEND as SPEC
+
     assert cut_windows(np.ones(1000, np.float32), SPEC, "centre_silence").shape == (1, SPEC.window_samples)
     ramp = np.arange(int(6.2 * SPEC.sample_rate_hz), dtype=np.float32)
     windows = cut_windows(ramp, SPEC, "centre_silence")
@@ -96,8 +139,9 @@ def test_a_clip_of_several_windows_gets_their_mean(tmp_path, data):
     rate = recipe.frontend.sample_rate_hz
     sound = (np.random.default_rng(0).standard_normal(int(5.1 * rate)) * 0.1).astype(np.float32)
     one = compute_clip_logits(model, [sound], recipe.frontend, recipe.short_clip)
-    parts = compute_clip_logits(model, list(cut_windows(sound, recipe.frontend, recipe.short_clip)), recipe.frontend,
-                                recipe.short_clip)
+    parts = compute_clip_logits(
+        model, list(cut_windows(sound, recipe.frontend, recipe.short_clip)), recipe.frontend, recipe.short_clip
+    )
     assert len(parts) == 2 and np.allclose(one[0], parts.mean(axis=0), atol=1e-5)
 
 
@@ -106,9 +150,14 @@ def predictions(n=300, seed=0):
     labels = np.concatenate([rng.integers(0, 3, n), np.full(n // 3, -1)])
     logits = rng.standard_normal((len(labels), 4)).astype(np.float32)
     logits[np.arange(len(labels)), labels] += 3.0  # -1 is the last column: foreign sound
-    return Predictions(logits, labels, np.where(labels < 0, 0, 1 + np.arange(len(labels)) % 3),
-                       np.array(["s%d" % (i // 5) for i in range(len(labels))]),
-                       np.where(labels < 0, "bells", "known"), logits)
+    return Predictions(
+        logits,
+        labels,
+        np.where(labels < 0, 0, 1 + np.arange(len(labels)) % 3),
+        np.array(["s%d" % (i // 5) for i in range(len(labels))]),
+        np.where(labels < 0, "bells", "known"),
+        logits,
+    )
 
 
 def test_the_rejection_rule_rejects_a_tenth_of_the_known():
@@ -133,6 +182,7 @@ def test_figures_do_not_depend_on_the_order_of_clips():
 
 def test_predictions_that_are_damaged_are_refused(tmp_path):
     from trainer.errors import TrainerError
+
     (tmp_path / "predictions.npz").write_bytes(b"PK\x03\x04 rubbish")
     with pytest.raises(TrainerError, match="predictions.npz"):
         load_predictions(tmp_path)

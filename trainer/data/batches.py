@@ -1,4 +1,5 @@
 """Training batches: clips drawn by source, cut, mixed and placed in windows, with soft targets."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -38,14 +39,14 @@ class BatchSource:
         """The batches of one epoch, `steps` of them."""
         rng = np.random.default_rng((self._recipe.seed, epoch))
         for _ in range(self.steps):
-            rows = [self._known_row(int(i), rng)
-                    for i in rng.choice(len(self._known), self._recipe.batch, p=self._weights)]
+            rows = [
+                self._known_row(int(i), rng) for i in rng.choice(len(self._known), self._recipe.batch, p=self._weights)
+            ]
             if self._foreign is not None:
                 chosen = rng.choice(len(self._foreign), self._recipe.foreign_batch, p=self._foreign_weights)
                 rows += [self._foreign_row(self._foreign, int(i), rng) for i in chosen]
             samples, targets, labels = zip(*rows, strict=True)
-            yield Batch(torch.from_numpy(np.stack(samples)), torch.from_numpy(np.stack(targets)),
-                        torch.tensor(labels))
+            yield Batch(torch.from_numpy(np.stack(samples)), torch.from_numpy(np.stack(targets)), torch.tensor(labels))
 
     def _known_row(self, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
         recipe = self._recipe.augmentation
@@ -65,8 +66,11 @@ class BatchSource:
     def _foreign_row(self, foreign: Waveforms, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
         recipe = self._recipe.augmentation
         spec = self._recipe.frontend
-        sound = make_up_foreign(spec.window_samples, rng, spec.sample_rate_hz) \
-            if rng.random() < recipe.made_up_foreign_p else self._window(foreign.samples[i], rng)
+        sound = (
+            make_up_foreign(spec.window_samples, rng, spec.sample_rate_hz)
+            if rng.random() < recipe.made_up_foreign_p
+            else self._window(foreign.samples[i], rng)
+        )
         if rng.random() < recipe.mix_p:
             sound = mix_pair(sound, self._window(self._random_foreign(foreign, rng), rng), float(rng.beta(1.0, 1.0)))
         if rng.random() < recipe.background_p:

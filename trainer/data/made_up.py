@@ -3,6 +3,7 @@
 A small data set holds few kinds of foreign sound, and a network that never heard a bell calls it a horn. What is made
 up here belongs to none of a street's known classes; nothing here sweeps like a siren or sustains a chord like a horn.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -44,7 +45,7 @@ def struck_body(length: int, rng: np.random.Generator, sample_rate_hz: int) -> n
     for _ in range(strikes):
         if start >= length:
             break
-        sound[start:] += np.float32(rng.uniform(0.4, 1.0)) * strike[:length - start]
+        sound[start:] += np.float32(rng.uniform(0.4, 1.0)) * strike[: length - start]
         start += max(1, int(spacing * rng.uniform(0.8, 1.2)))
     if rng.random() < 0.5:
         sound = _in_a_room(sound, rng, sample_rate_hz)
@@ -92,11 +93,12 @@ def _in_a_room(sound: np.ndarray, rng: np.random.Generator, sample_rate_hz: int)
     time_s = np.arange(len(sound), dtype=np.float32) / np.float32(sample_rate_hz)
     tail = rng.standard_normal(len(sound)).astype(np.float32) * np.exp(np.float32(-6.9 / decay_s) * time_s)
     size = 2 * len(sound)
-    wet = np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(tail, size), size)[:len(sound)]
+    wet = np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(tail, size), size)[: len(sound)]
     return (sound / rms(sound) + rng.uniform(0.2, 1.0) * wet / rms(wet)).astype(np.float32)
 
 
 def _smooth_noise(length: int, rng: np.random.Generator, *, points: int) -> np.ndarray:
     """A curve in [-1, 1] through random points."""
-    return np.interp(np.linspace(0.0, points - 1.0, length), np.arange(points),
-                     rng.uniform(-1.0, 1.0, points)).astype(np.float32)
+    return np.interp(np.linspace(0.0, points - 1.0, length), np.arange(points), rng.uniform(-1.0, 1.0, points)).astype(
+        np.float32
+    )

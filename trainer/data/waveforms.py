@@ -1,4 +1,5 @@
 """Clips as mono waveforms in memory, at the model's rate."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -47,10 +48,12 @@ def read_waveform(path: Path, sample_rate_hz: int) -> np.ndarray:
         raise TrainerError("%s cannot be read as sound: %s" % (path, error)) from error
     mono = samples.mean(axis=1)
     heard = np.flatnonzero(mono)
-    mono = mono[:heard[-1] + 1] if len(heard) else mono[:0]
+    mono = mono[: heard[-1] + 1] if len(heard) else mono[:0]
     if len(mono) < _MIN_CLIP_S * rate or not np.isfinite(mono).all():
-        raise TrainerError("%s holds %.3f s of sound, or values that are not finite; expected at least %.2f s: "
-                           "remove it from the table" % (path, len(mono) / rate, _MIN_CLIP_S))
+        raise TrainerError(
+            "%s holds %.3f s of sound, or values that are not finite; expected at least %.2f s: "
+            "remove it from the table" % (path, len(mono) / rate, _MIN_CLIP_S)
+        )
     return mono if rate == sample_rate_hz else soxr.resample(mono, rate, sample_rate_hz)
 
 
@@ -59,5 +62,9 @@ def read_waveforms(clips: Sequence[Clip], labels: Sequence[str], sample_rate_hz:
     with ThreadPoolExecutor(max_workers=4, thread_name_prefix="decode") as pool:
         samples = list(pool.map(lambda clip: read_waveform(clip.path, sample_rate_hz), clips))
     index = {label: i for i, label in enumerate(labels)}
-    return Waveforms(samples, np.array([index.get(clip.category, UNKNOWN_LABEL) for clip in clips], np.int64),
-                     np.array([clip.fold for clip in clips], np.int64), list(clips))
+    return Waveforms(
+        samples,
+        np.array([index.get(clip.category, UNKNOWN_LABEL) for clip in clips], np.int64),
+        np.array([clip.fold for clip in clips], np.int64),
+        list(clips),
+    )
