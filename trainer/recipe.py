@@ -41,7 +41,7 @@ class Augmentation(NamedTuple):
     background_p: float = 0.3  # coloured noise or a foreign clip beneath
     background_snr_db: tuple[float, float] = (3.0, 30.0)
     foreign_background_share: float = 0.4  # of those: a foreign clip, else noise
-    made_up_foreign_p: float = 0.4  # foreign clips that are made up instead of recorded (trainer.data.made_up)
+    made_up_foreign_p: float = 0.3  # foreign clips that are made up instead of recorded (trainer.data.made_up)
     gain_db: tuple[float, float] = (-30.0, 6.0)
     mix_p: float = 0.3  # two known clips in one window, the target shared as their amplitudes are
     mix_beta: float = 0.4  # of the share's Beta distribution: small values keep one sound well above the other
@@ -63,9 +63,9 @@ class Recipe(NamedTuple):
     frontend: FrontendSpec = URBAN_FRONTEND
     augmentation: Augmentation = Augmentation()
     short_clip: str = "centre_silence"
-    epochs: int = 18  # passes over as many clips as there are known ones
+    epochs: int = 20  # passes over as many clips as there are known ones
     batch: int = 64  # known clips a step
-    foreign_batch: int = 14  # foreign clips a step, where there are any
+    foreign_batch: int = 12  # foreign clips a step, where there are any
     learning_rate: float = 1e-3  # peak of the one-cycle schedule
     weight_decay: float = 1e-2
     warm_up: float = 0.15  # share of the steps
