@@ -21,8 +21,8 @@ def write_card(name: str, labels: list[str], decision: DecisionParameters, train
         "",
         "- %s" % training["method"],
         "- Folds: %s, each left out once for the figures below, all of them in the shipped network; seeds: %s; %d "
-        "epochs, last epoch, averaged weights; nothing was chosen on a fold "
-        "that it was then judged on." % (training["folds"], training["seeds"], training["recipe"]["epochs"]),
+        "epochs, last of a fixed schedule, averaged weights."
+        % (training["folds"], training["seeds"], training["recipe"]["epochs"]),
         "- ImageNet weights: %s." % training["imagenet"],
         "- Code version: %s." % training["code_version"],
         "",
