@@ -129,7 +129,7 @@ def _answer_line(path: str, pipeline: Pipeline) -> JsonObject:
 def _describe(line: Dict[str, Any]) -> str:
     path = line["file"].encode("utf-8", "backslashreplace").decode("utf-8")  # not every name on a disk is text
     if line["type"] == "event":
-        return "%s  %8.2f s  %8.2f s  %-18s %.2f" % (
+        return "%s  %8.2f to %8.2f s  %-18s %.2f" % (
             path,
             line["start_s"],
             line["end_s"],

@@ -167,7 +167,8 @@ class Listener:
                 self._next_classification_s = classification.end_s + self._config.publish.classification_interval_s
                 self._publish(self._factory.build_classification(self.name, classification, self._clock))
         for event in heard.events:
-            _LOGGER.info("source %s: %s of %s at %.1f s", self.name, event.phase, event.label, event.start_s)
+            at_s = event.start_s if event.phase == "start" else event.end_s
+            _LOGGER.info("source %s: %s of %s at %.1f s", self.name, event.phase, event.label, at_s)
             self._publish(self._factory.build_event(self.name, event, self._clock))
 
     def _tell_state(self, pipeline: Optional[Pipeline]) -> None:
