@@ -34,7 +34,7 @@ def run_checks(config_path: Optional[Path]) -> List[CheckResult]:
     try:
         config = load_config(config_path)
     except ConfigError as error:
-        return results + [CheckResult("configuration", False, str(error), "mend that line and check again")]
+        return results + [CheckResult("configuration", False, str(error), "correct that in the file")]
     results.append(CheckResult("configuration", True, str(config_path), ""))
     results += _try("model", lambda: _check_model(config))
     for source in config.source:

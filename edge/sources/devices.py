@@ -91,7 +91,7 @@ def child_environment() -> Dict[str, str]:
 
 
 def _names_of(devices: Sequence[DeviceInfo]) -> str:
-    return ", ".join("%r" % device.name for device in devices) or "no device that records"
+    return ", ".join("%r" % device.name for device in devices) or "none that records; plug one in, and see arecord -l"
 
 
 def _ask_child(command: List[str]) -> Dict[str, object]:

@@ -47,7 +47,7 @@ def test_no_default_is_said():
 
 
 def test_no_device_at_all_is_said():
-    with pytest.raises(DeviceMissingError, match="no device that records"):
+    with pytest.raises(DeviceMissingError, match="none that records"):
         choose_device([], "usb")
 
 
