@@ -100,6 +100,7 @@ class Mosquitto:
             "password_file %s/passwords" % folder,
             "acl_file %s/acl" % folder,
             "persistence false",
+            "max_queued_messages 100000",  # by default it drops what a reader is 1000 behind with
             "listener %d 127.0.0.1" % self.port,
             "listener %d 127.0.0.1" % self.tls_port,
             "cafile %s/ca.crt" % folder,
