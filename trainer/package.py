@@ -14,7 +14,7 @@ from trainer.errors import TrainerError
 from trainer.evaluate import join_predictions, load_averaged_model, load_predictions
 from trainer.export import BundleContent, export_bundle
 from trainer.inference import cut_windows
-from trainer.recipe import recipe_to_mapping
+from trainer.recipe import Recipe, recipe_to_mapping
 from trainer.run import RunRecord, read_record
 
 _METHOD = (
@@ -50,7 +50,7 @@ def package_bundle(request: PackageRequest) -> Bundle:
     """
     model, recipe, labels = load_averaged_model(request.run)
     record = read_record(request.run)
-    _check_same_recipe(request, labels)
+    _check_same_recipe(request, recipe, labels)
     predictions = join_predictions([load_predictions(run) for run in request.evaluated])
     decision, foreign = choose_decision(predictions, labels)
     metrics = measure(predictions, labels)
@@ -74,8 +74,7 @@ def package_bundle(request: PackageRequest) -> Bundle:
     return export_bundle(model, content, request.out)
 
 
-def _check_same_recipe(request: PackageRequest, labels: list[str]) -> None:
-    _, recipe, _ = load_averaged_model(request.run)
+def _check_same_recipe(request: PackageRequest, recipe: Recipe, labels: list[str]) -> None:
     for run in request.evaluated:
         _, other, other_labels = load_averaged_model(run)
         if other_labels != labels or other != recipe:
