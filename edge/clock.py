@@ -1,5 +1,9 @@
 """Where a source's own time lies in the world: from samples to monotonic time and UTC.
 
+A board without a battery wakes up anywhere in time and learns the true one when a time server answers, hours later
+perhaps. Until then UTC is a guess and called `unsynced`; the monotonic clock counts all along, so what was dated by
+the guess can be dated again (`edge.redating`).
+
 Sound cards count their own seconds, 20 to 100 ppm off, and are delivered late by some milliseconds, each time
 differently. So the mapping is slewed towards what is observed, never set back: it stays continuous and rises
 always, but for a jump forward where sound was lost that nobody counted.
@@ -21,6 +25,10 @@ _KNOT_SPACING_S = 1.0
 _BEND = 0.001  # a change of rate that is worth a knot of its own
 _KNOTS = 900  # 15 minutes of stable past: an event's start is dated alike at its start and at its end
 _UTC_STEP_S = 0.005  # smaller wanderings between the two system clocks are not followed
+_OFFSET_TRIES = 5
+_QUICK_S = 0.0005  # between two looks at one clock nobody came between
+_ASK_AGAIN_S = 1.0
+_MACHINE_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _TIMESYNC_MARK = "/run/systemd/timesync/synchronized"
 _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 _EPOCH_2024_S = 1704067200.0
@@ -30,6 +38,14 @@ class UtcTime(NamedTuple):
     """A moment, and whether it can be believed."""
 
     epoch_s: float  # since 1970-01-01T00:00:00Z
+    synced: bool
+    monotonic_s: Optional[float] = None  # the same moment; None where the system's clock has no part in it
+
+
+class ClockReading(NamedTuple):
+    """How UTC follows from the monotonic clock at the moment of asking."""
+
+    offset_s: float  # UTC minus monotonic
     synced: bool
 
 
@@ -48,29 +64,80 @@ def is_system_clock_synchronised() -> bool:
     return os.path.exists(_TIMESYNC_MARK) or _kernel_says_synchronised()
 
 
+def read_machine_boot_id() -> str:
+    """The kernel's id of this start of the machine, for which alone its monotonic clock means anything; "" if none."""
+    try:
+        with open(_MACHINE_BOOT_ID) as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+class SystemClock:
+    """The machine's monotonic and wall clock side by side.  May be used from several threads.
+
+    Once the wall clock has been seen synchronised it counts as set: a time server that is away for a week does not
+    make what the clock said meanwhile a guess.
+
+    Args:
+        is_synchronised: asked once a second at most, until it says so.
+        monotonic_s, wall_s: the clocks.
+    """
+
+    def __init__(
+        self,
+        is_synchronised: Callable[[], bool] = is_system_clock_synchronised,
+        monotonic_s: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._is_synchronised, self._monotonic_s, self._wall_s = is_synchronised, monotonic_s, wall_s
+        self._synced, self._asked_s = False, -float("inf")
+        self._offset_s: Optional[float] = None
+
+    def read(self) -> ClockReading:
+        """The offset, and whether it can be believed."""
+        now_s = self._monotonic_s()
+        if not self._synced and now_s - self._asked_s >= _ASK_AGAIN_S:
+            self._synced, self._asked_s = self._is_synchronised(), now_s
+        # asked first: a clock that is set between the two gives a right offset called a guess, and never the reverse
+        offset_s = self._measure_offset_s()
+        known_s = self._offset_s
+        if known_s is None or abs(offset_s - known_s) > _UTC_STEP_S:
+            self._offset_s = known_s = offset_s
+        return ClockReading(known_s, self._synced)
+
+    def now(self) -> UtcTime:
+        """UTC of the present."""
+        reading, now_s = self.read(), self._monotonic_s()
+        return UtcTime(now_s + reading.offset_s, reading.synced, now_s)
+
+    def _measure_offset_s(self) -> float:
+        """Both clocks as if read at once: a busy machine may come between two looks, so the quickest pair counts."""
+        best_s, offset_s = float("inf"), 0.0
+        for _ in range(_OFFSET_TRIES):
+            before_s, wall_s, after_s = self._monotonic_s(), self._wall_s(), self._monotonic_s()
+            if after_s - before_s < best_s:
+                best_s, offset_s = after_s - before_s, wall_s - 0.5 * (before_s + after_s)
+            if best_s <= _QUICK_S:
+                break
+        return offset_s
+
+
 class SourceClock:
     """Maps one source's stream time (seconds since its first sample) to monotonic time and UTC.
 
     Args:
         start_time_utc_s: when the source's first sample sounded, since the epoch; for recordings, which then replay
             exactly and count as synchronised. None dates by the system's clock.
-        is_synchronised: asked whenever UTC is wanted.
-        monotonic_s, wall_s: the system's clocks.
+        system: the machine's clocks.
     """
 
-    def __init__(
-        self,
-        start_time_utc_s: Optional[float] = None,
-        is_synchronised: Callable[[], bool] = is_system_clock_synchronised,
-        monotonic_s: Callable[[], float] = time.monotonic,
-        wall_s: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, start_time_utc_s: Optional[float] = None, system: Optional[SystemClock] = None) -> None:
         self._start_time_utc_s = start_time_utc_s
-        self._is_synchronised, self._monotonic_s, self._wall_s = is_synchronised, monotonic_s, wall_s
+        self._system = system or SystemClock()
         self._knots: Deque[Tuple[float, float]] = deque(maxlen=_KNOTS)  # stream_s, monotonic; both rise
         self._head = (0.0, 0.0)  # the newest observation, and the rate from there on
         self._rate = 1.0
-        self._utc_offset_s: Optional[float] = None
 
     def observe(self, first_sample: int, sample_rate_hz: float, captured_at_s: float) -> None:
         """Take note that the sample of this index was captured at this monotonic time."""
@@ -116,22 +183,22 @@ class SourceClock:
 
     def utc_of(self, stream_s: float) -> UtcTime:
         """UTC of a moment of the stream, and whether the system's clock was synchronised when asked."""
+        return self.utc_of_all(stream_s)[0]
+
+    def utc_of_all(self, *moments_s: float) -> Tuple[UtcTime, ...]:
+        """UTC of several moments by one reading of the clock: a step of it does not come between them."""
         if self._start_time_utc_s is not None:
-            return UtcTime(self._start_time_utc_s + stream_s, True)
-        return self._utc_of_monotonic(self.monotonic_of(stream_s))
+            return tuple(UtcTime(self._start_time_utc_s + stream_s, True) for stream_s in moments_s)
+        offset_s, synced = self._system.read()
+        monotonic_s = [self.monotonic_of(stream_s) for stream_s in moments_s]
+        return tuple(UtcTime(at_s + offset_s, synced, at_s) for at_s in monotonic_s)
 
     def utc_now(self) -> UtcTime:
         """UTC of the present, for messages that tell of no sound."""
-        return UtcTime(self._wall_s(), self._is_synchronised())
+        return self._system.now()
 
     def _ahead_of_head(self, stream_s: float) -> float:
         return self._head[1] + (stream_s - self._head[0]) * self._rate
-
-    def _utc_of_monotonic(self, at_s: float) -> UtcTime:
-        offset_s = self._wall_s() - self._monotonic_s()
-        if self._utc_offset_s is None or abs(offset_s - self._utc_offset_s) > _UTC_STEP_S:
-            self._utc_offset_s = offset_s
-        return UtcTime(at_s + self._utc_offset_s, self._is_synchronised())
 
 
 def _kernel_says_synchronised() -> bool:

@@ -10,7 +10,7 @@ import re
 import threading
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from edge.clock import SourceClock, UtcTime
+from edge.clock import SourceClock, UtcTime, read_machine_boot_id
 from edge.message_types import (
     COMMON_FIELDS,
     KINDS,
@@ -22,17 +22,19 @@ from edge.message_types import (
     MessageType,
     json_schema,
 )
-from edge.records import Classification, EventChange, JsonObject, Message
+from edge.records import Classification, Dating, EventChange, JsonObject, Message
 
 __all__ = [
     "MESSAGE_TYPES",
     "MessageFactory",
     "json_schema",
     "mark_replayed",
+    "payload_from_values",
     "rfc3339_from_epoch",
     "status_message",
     "time_ms_of",
     "topic_of",
+    "values_from_payload",
 ]
 
 _EPOCH = dt.datetime(1970, 1, 1)
@@ -64,17 +66,31 @@ def status_message(root: str, node: str, state: str, source: Optional[str] = Non
 
 def mark_replayed(payload: bytes) -> bytes:
     """The same payload, saying that it is sent late.  What has no such field is given back as it is."""
-    values = _object_from(payload)
+    values = values_from_payload(payload)
     if "replayed" not in values:
         return payload
     values["replayed"] = True
-    return _payload_from(values)
+    return payload_from_values(values)
 
 
 def time_ms_of(payload: bytes) -> Optional[int]:
     """When what a payload tells of was, milliseconds since the epoch; None where it does not say."""
-    value = _object_from(payload).get("ts_ms")
+    value = values_from_payload(payload).get("ts_ms")
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def payload_from_values(values: JsonObject) -> bytes:
+    """Compact JSON."""
+    return json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
+
+
+def values_from_payload(payload: bytes) -> JsonObject:
+    """The payload's JSON object; an empty one where it holds none."""
+    try:
+        values = json.loads(payload.decode("utf-8"))
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 class MessageFactory:
@@ -93,6 +109,7 @@ class MessageFactory:
         self._root, self._node, self._bundle_id, self._boot_id = root, node, bundle_id, boot_id
         self._labels = tuple(labels)
         self._fields = {name: _expanded(kind, self._labels) for name, kind in MESSAGE_TYPES.items()}
+        self._machine_boot_id = read_machine_boot_id()
         self._lock = threading.Lock()
         self._sequences: Dict[str, int] = {}
         self._built = 0
@@ -118,11 +135,11 @@ class MessageFactory:
         encoded = [(field.name, _encoded(type_name, field, values.get(field.name))) for field in fields]
         payload = self._common(type_name, topic, time, source)
         payload.update(encoded)
-        return Message(topic, _payload_from(payload), kind.qos, kind.retain, kind.durable)
+        return Message(topic, payload_from_values(payload), kind.qos, kind.retain, kind.durable, self._dating(time))
 
     def build_classification(self, source: str, classification: Classification, clock: SourceClock) -> Message:
         """What one window was found to hold."""
-        start, end = clock.utc_of(classification.start_s), clock.utc_of(classification.end_s)
+        start, end = clock.utc_of_all(classification.start_s, classification.end_s)
         accepted = [label for label in classification.accepted if label in classification.scores]
         values: JsonObject = {
             "start": start,
@@ -140,7 +157,7 @@ class MessageFactory:
 
     def build_event(self, source: str, change: EventChange, clock: SourceClock) -> Message:
         """Start, update or end of an event.  `time` is its start for the first, its end for the others."""
-        start, end = clock.utc_of(change.start_s), clock.utc_of(change.end_s)
+        start, end = clock.utc_of_all(change.start_s, change.end_s)
         values = {
             "event_id": change.event_id,
             "phase": change.phase,
@@ -172,6 +189,11 @@ class MessageFactory:
     def build_status(self, state: str, source: Optional[str] = None) -> Message:
         """`online` or `offline`: of the node, or of one source."""
         return status_message(self._root, self._node, state, source)
+
+    def _dating(self, time: UtcTime) -> Optional[Dating]:
+        if time.synced or time.monotonic_s is None or not self._machine_boot_id:
+            return None
+        return Dating(self._machine_boot_id, time.monotonic_s)
 
     def _common(self, type_name: str, topic: str, time: UtcTime, source: Optional[str]) -> JsonObject:
         with self._lock:
@@ -266,15 +288,3 @@ def _encoded_number(where: str, schema: JsonObject, decimals: int, value: Any) -
 def _rfc3339_from_ms(time_ms: int) -> str:
     moment = _EPOCH + dt.timedelta(milliseconds=time_ms)
     return moment.isoformat(timespec="milliseconds") + "Z"
-
-
-def _payload_from(values: JsonObject) -> bytes:
-    return json.dumps(values, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode("utf-8")
-
-
-def _object_from(payload: bytes) -> JsonObject:
-    try:
-        values = json.loads(payload.decode("utf-8"))
-    except ValueError:
-        return {}
-    return values if isinstance(values, dict) else {}

@@ -11,6 +11,7 @@ from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Tuple
 
 from edge.messages import mark_replayed, time_ms_of
 from edge.records import Message
+from edge.redating import Redater
 from edge.store import Store
 
 REPLAYED_AFTER_S = 30.0
@@ -27,6 +28,7 @@ class Outbox:
 
     Args:
         window: rows on their way at once.
+        redater: gives true times to what was recorded before the machine knew the time.
         remembered: so many new rows are known to be new; where more come in half a minute, the oldest of them count as
             backlog, and the order breaks there.
     """
@@ -38,7 +40,9 @@ class Outbox:
         remembered: int = 10000,
         monotonic_s: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
+        redater: Optional[Redater] = None,
     ) -> None:
+        self._redater = redater or Redater()
         self._store, self._window, self._remembered = store, window, remembered
         self._monotonic_s, self._wall_s = monotonic_s, wall_s
         self._lock = threading.Lock()
@@ -119,9 +123,10 @@ class Outbox:
         return None
 
     def _dated(self, chosen: _Row) -> Message:
-        if chosen.put_at_s is not None or not self._is_late(chosen.message):
-            return chosen.message
-        return chosen.message._replace(payload=mark_replayed(chosen.message.payload))
+        message = self._redater.correct(chosen.message)
+        if chosen.put_at_s is not None or not self._is_late(message):
+            return message
+        return message._replace(payload=mark_replayed(message.payload))
 
     def _is_late(self, message: Message) -> bool:
         time_ms = time_ms_of(message.payload)

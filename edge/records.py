@@ -63,6 +63,13 @@ class EventChange(NamedTuple):
     start_uncertainty_s: float  # half width of the span in which the true start lies
 
 
+class Dating(NamedTuple):
+    """What a message, dated while the system's clock was not set, can be dated again by (`edge.redating`)."""
+
+    machine_boot_id: str  # the kernel's: the monotonic clock of another start of the machine says nothing here
+    monotonic_s: float  # of the moment that the message's `time` tells
+
+
 class Message(NamedTuple):
     """One MQTT message, ready to send."""
 
@@ -71,6 +78,7 @@ class Message(NamedTuple):
     qos: int
     retain: bool
     durable: bool  # goes through the store before it is sent
+    dating: Optional[Dating] = None  # by which its times can be corrected; None where they are final
 
 
 JsonObject = Dict[str, Any]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.clock import SourceClock, is_system_clock_synchronised, new_boot_id
+from edge.clock import SourceClock, SystemClock, UtcTime, is_system_clock_synchronised, new_boot_id
 
 RATE_HZ = 48000
 BLOCK = 4800
@@ -26,7 +26,7 @@ class SystemClocks:
 
 def make_clock(system=None, synced=True, **options):
     system = system or SystemClocks()
-    return SourceClock(is_synchronised=lambda: synced, monotonic_s=system.monotonic_s, wall_s=system.wall_s, **options)
+    return SourceClock(system=SystemClock(lambda: synced, system.monotonic_s, system.wall_s), **options)
 
 
 def test_first_block_anchors_the_stream():
@@ -50,7 +50,7 @@ def test_recording_with_a_start_replays_to_the_millisecond_whatever_the_system_s
     clock = make_clock(synced=False, start_time_utc_s=1500000000.25)
     clock.observe(0, RATE_HZ, 3.0)
     clock.observe(RATE_HZ, RATE_HZ, 9.0)
-    assert clock.utc_of(10.5) == (1500000010.75, True)
+    assert clock.utc_of(10.5) == UtcTime(1500000010.75, True)
 
 
 @pytest.mark.parametrize("drift_ppm", [-100, -20, 20, 100])
