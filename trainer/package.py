@@ -88,7 +88,7 @@ def _training_record(
     request: PackageRequest, record: RunRecord, recipe: dict[str, Any], metrics: dict[str, Any]
 ) -> dict[str, Any]:
     held = [read_record(run) for run in request.evaluated]
-    folds = sorted({one.hold_out_fold for one in held})
+    folds = sorted({fold for one in held for fold in one.hold_out_folds})
     data = "%s, folds %s; foreign sound: %s" % (record.data, folds, record.foreign_data or "none")
     return {
         "data": data,

@@ -17,20 +17,21 @@ class RunRecord(NamedTuple):
 
     data: str  # name of the data set of known classes
     labels: list[str]
-    hold_out_fold: int  # official fold that is never trained on; 0 for none
+    hold_out_folds: list[int]  # folds that are never trained on
     foreign_data: str  # name of the data set of foreign sound; "" for none
     foreign_skip: list[str]  # its categories that are known classes under another name
     foreign_hold_out: list[str]  # its categories that no training role sees
     foreign_reserve: list[str]  # category:fold, kept for scenes
+    leave_out_classes: list[str]  # classes of `data` that are trained on in no role: foreign sound for judging
 
 
 class Selection(NamedTuple):
     """Clips by their role in one run."""
 
     train: list[Clip]
-    test: list[Clip]  # the held-out fold
+    test: list[Clip]  # the held-out folds
     foreign_train: list[Clip]
-    foreign_test: list[Clip]  # the held-out categories
+    foreign_test: list[Clip]  # the held-out categories, and the classes left out
 
 
 def select_clips(record: RunRecord, data: Dataset, foreign: Dataset | None) -> Selection:
@@ -39,12 +40,21 @@ def select_clips(record: RunRecord, data: Dataset, foreign: Dataset | None) -> S
     Raises:
         TrainerError: a fold or a category that the data sets do not have.
     """
-    if record.hold_out_fold and record.hold_out_fold not in data.folds:
-        raise TrainerError("%s has no fold %d to hold out; it has %s" % (data.name, record.hold_out_fold, data.folds))
-    train = [clip for clip in data.clips if clip.fold != record.hold_out_fold]
-    test = [clip for clip in data.clips if clip.fold == record.hold_out_fold]
+    absent = sorted(set(record.hold_out_folds) - set(data.folds))
+    if absent:
+        raise TrainerError("%s has no fold %s to hold out; it has %s" % (data.name, _listed(absent), data.folds))
+    left_out = set(record.leave_out_classes)
+    if left_out - set(data.categories):
+        raise TrainerError(
+            "%s has no class %s to leave out; it has %s"
+            % (data.name, _listed(sorted(left_out - set(data.categories))), data.categories)
+        )
+    known = [clip for clip in data.clips if clip.category not in left_out]
+    train = [clip for clip in known if clip.fold not in record.hold_out_folds]
+    test = [clip for clip in known if clip.fold in record.hold_out_folds]
+    strange = _strange_clips(record, data, train)
     if foreign is None:
-        return Selection(train, test, [], [])
+        return Selection(train, test, [], strange)
     unknown = set(record.foreign_skip + record.foreign_hold_out) - set(foreign.categories)
     if unknown:
         raise TrainerError("%s has no categories %s; it has %s" % (foreign.name, sorted(unknown), foreign.categories))
@@ -59,7 +69,10 @@ def select_clips(record: RunRecord, data: Dataset, foreign: Dataset | None) -> S
     ]
     held = set(record.foreign_hold_out)
     return Selection(
-        train, test, [c for c in usable if c.category not in held], [c for c in usable if c.category in held]
+        train,
+        test,
+        [clip for clip in usable if clip.category not in held],
+        [clip for clip in usable if clip.category in held] + strange,
     )
 
 
@@ -76,8 +89,12 @@ def read_record(folder: Path) -> RunRecord:
     """Read a run's record.  Raises TrainerError."""
     path = Path(folder) / RECORD_NAME
     try:
-        return RunRecord(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if "hold_out_fold" in values:  # runs of version 0.1
+            fold = values.pop("hold_out_fold")
+            values["hold_out_folds"] = [fold] if fold else []
+        return RunRecord(**{"leave_out_classes": [], **values})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise TrainerError(
             "%s is no run of `soundclr-train fit`: %s cannot be read (%s)" % (folder, RECORD_NAME, error)
         ) from error
@@ -87,7 +104,21 @@ def read_datasets(record: RunRecord, data: Path, foreign: Path | None) -> tuple[
     """Read the data sets of a run and check that they are those it was begun with.  Raises TrainerError."""
     known, other = read_dataset(data), None if foreign is None else read_dataset(foreign)
     given = (known.name, known.categories, "" if other is None else other.name)
-    expected = (record.data, record.labels, record.foreign_data)
+    expected = (record.data, sorted(record.labels + record.leave_out_classes), record.foreign_data)
     if given != expected:
         raise TrainerError("the run was begun with %s; given is %s" % (expected, given))
     return known, other
+
+
+def _strange_clips(record: RunRecord, data: Dataset, train: list[Clip]) -> list[Clip]:
+    """Clips of the classes left out that may judge: of the held-out folds, or where none is held out of any source
+    that is not trained on under another class."""
+    chosen = [clip for clip in data.clips if clip.category in record.leave_out_classes]
+    if record.hold_out_folds:
+        return [clip for clip in chosen if clip.fold in record.hold_out_folds]
+    heard = {clip.source_id for clip in train}
+    return [clip for clip in chosen if clip.source_id not in heard]
+
+
+def _listed(values: list[int] | list[str]) -> str:
+    return ", ".join(str(value) for value in values)

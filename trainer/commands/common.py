@@ -1,0 +1,30 @@
+"""What several commands share: the options that name data, and the progress bar."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TypeAlias
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+# argparse names this type only privately
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """The options that name data sets."""
+    parser.add_argument("--data", type=Path, required=True, help="UrbanSound8K or ESC-50: the classes to be known")
+    parser.add_argument("--foreign", type=Path, default=None, help="another data set: sound that is none of them")
+
+
+def progress_bar() -> Progress:
+    """A bar on stderr, with the time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

@@ -1,0 +1,50 @@
+"""`soundclr-train export`"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from trainer.commands.common import Commands
+from trainer.package import PackageRequest, package_bundle
+
+
+def add_parser(commands: Commands) -> None:
+    """Offer the command."""
+    export = commands.add_parser("export", help="hand a run's network to nodes, as a bundle")
+    export.add_argument("run", type=Path, help="folder of a finished run")
+    export.add_argument(
+        "--evaluated",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="RUN",
+        help="evaluated run whose predictions set thresholds and figures; may be repeated",
+    )
+    export.add_argument("--name", required=True, help="of the bundle: a-z, 0-9, _ and -")
+    export.add_argument("--selftest", type=Path, required=True, help="a real recording for the node's self-test")
+    export.add_argument("--out", type=Path, required=True, help="folder of the bundle")
+    export.add_argument("--description", required=True, help="one sentence: what the model hears")
+    export.add_argument("--licence", required=True, help="of the weights, as the data asks for")
+    export.add_argument("--source", action="append", default=[], help="attribution of a data set; may be repeated")
+    export.add_argument("--limit", action="append", default=[], help="what users must know; may be repeated")
+    export.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    bundle = package_bundle(
+        PackageRequest(
+            arguments.run,
+            arguments.evaluated,
+            arguments.name,
+            arguments.selftest,
+            arguments.out,
+            arguments.description,
+            arguments.licence,
+            arguments.source,
+            arguments.limit,
+        )
+    )
+    print("bundle %s in %s: %d labels, self-test passed" % (bundle.id, bundle.path, len(bundle.labels)))
+    return 0
