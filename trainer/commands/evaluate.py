@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from trainer.calibration import measure
-from trainer.commands.common import Commands, add_data, progress_bar
+from trainer.commands.options import Commands, add_data, progress_bar
 from trainer.data.waveforms import read_waveforms
 from trainer.errors import TrainerError
 from trainer.evaluate import join_predictions, load_averaged_model, load_predictions, predict, save_predictions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from trainer.commands.common import Commands
+from trainer.commands.options import Commands
 from trainer.package import PackageRequest, package_bundle
 
 

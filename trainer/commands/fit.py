@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from trainer.commands.common import Commands, add_data, progress_bar
+from trainer.commands.options import Commands, add_data, progress_bar
 from trainer.data.datasets import Dataset, read_dataset
 from trainer.data.waveforms import read_waveforms
 from trainer.fit import Fit
