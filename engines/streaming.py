@@ -9,55 +9,27 @@ one contiguous slice and nothing is shifted.
 import numpy as np
 
 from engines.frontend import FrontendSpec, analysis_window, mel_filterbank
+from engines.logmel_stream import LogMelStream
 
 _MAX_FRAMES_AT_ONCE = 64  # bounds the work buffers; samples wait until so many are there, or a window is read
 _BANDS_AT_ONCE = 16  # of the mel product: fewer make more calls, more multiply more zeros; flat from 8 to 32
 _DB_PER_NEPER = np.float32(10.0 / np.log(10.0))  # of power; NumPy's log is twice as fast as its log10
 
 
-class StreamingLogMel:
+class StreamingLogMel(LogMelStream):
     """Takes samples in blocks of any size, keeps the last window of mel frames.
 
     Equal to `engines.frontend.compute_logmel` on the same samples, whatever the block sizes.
     """
 
     def __init__(self, spec: FrontendSpec) -> None:
-        self.spec = spec
+        super().__init__(spec, _MAX_FRAMES_AT_ONCE)
         self._window = analysis_window(spec).astype(np.float32)
         self._mel = _BandedMel(mel_filterbank(spec))
-        self._pending = np.zeros(spec.n_fft + (_MAX_FRAMES_AT_ONCE - 1) * spec.hop_length, np.float32)
+        self._pending = np.zeros(self._capacity_samples, np.float32)
         self._windowed = np.zeros((_MAX_FRAMES_AT_ONCE, spec.n_fft), np.float32)
         self._ring_db = np.zeros((2 * spec.window_frames, spec.n_mels), np.float32)
         self._output = np.zeros((spec.n_mels, spec.window_frames), np.float32)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything heard: after a gap, nothing may be glued to what was before."""
-        self._pending_samples = 0
-        self._computed = 0  # frames in the ring, or gone from it, since the last reset
-
-    @property
-    def frames(self) -> int:
-        """Frames that the samples since the last reset have completed."""
-        return self._computed + self._ready_frames()
-
-    def push(self, samples: np.ndarray) -> int:
-        """Take mono float32 samples [T] at the spec's rate.  Returns how many frames they completed."""
-        before, taken = self.frames, 0
-        while taken < len(samples):
-            room = len(self._pending) - self._pending_samples
-            part = samples[taken : taken + room]
-            self._pending[self._pending_samples : self._pending_samples + len(part)] = part
-            self._pending_samples += len(part)
-            taken += len(part)
-            if self._pending_samples == len(self._pending):
-                self._compute_ready()
-        return self.frames - before
-
-    def samples_until_frames(self, frames: int) -> int:
-        """How many more samples `push` needs until `frames` frames have been computed; 0 where they are there."""
-        needed = (frames - self._computed - 1) * self.spec.hop_length + self.spec.n_fft
-        return max(0, needed - self._pending_samples)
 
     def read_window(self) -> np.ndarray:
         """The network's input for the last window_frames frames.
@@ -69,8 +41,7 @@ class StreamingLogMel:
             ValueError: fewer frames than a window have been computed since the last reset.
         """
         spec = self.spec
-        if self.frames < spec.window_frames:
-            raise ValueError("%d frames so far; a window needs %d" % (self.frames, spec.window_frames))
+        self._require_window()
         self._compute_ready()
         end = (self._computed - 1) % spec.window_frames + spec.window_frames + 1
         window_db = self._ring_db[end - spec.window_frames : end]
@@ -82,28 +53,22 @@ class StreamingLogMel:
         limit = np.maximum if spec.scale > 0 else np.minimum
         return limit(self._output, silence, out=self._output)
 
-    def _ready_frames(self) -> int:
-        spec = self.spec
-        if self._pending_samples < spec.n_fft:
-            return 0
-        return (self._pending_samples - spec.n_fft) // spec.hop_length + 1
+    def _keep(self, part: np.ndarray) -> None:
+        self._pending[self._pending_samples : self._pending_samples + len(part)] = part
 
-    def _compute_ready(self) -> None:
-        spec, ready = self.spec, self._ready_frames()
-        if ready == 0:
-            return
-        stride = self._pending.strides[0]
-        frames = np.lib.stride_tricks.as_strided(self._pending, (ready, spec.n_fft), (spec.hop_length * stride, stride))
-        windowed = np.multiply(frames, self._window, out=self._windowed[:ready])
+    def _compute(self, frames: int) -> None:
+        spec, stride = self.spec, self._pending.strides[0]
+        shape, strides = (frames, spec.n_fft), (spec.hop_length * stride, stride)
+        overlapping = np.lib.stride_tricks.as_strided(self._pending, shape, strides)
+        windowed = np.multiply(overlapping, self._window, out=self._windowed[:frames])
         spectrum = np.fft.rfft(windowed, axis=1).astype(np.complex64, copy=False)  # NumPy 1 answers in double
         power = np.square(spectrum.real)
         power += np.square(spectrum.imag)
         power_db = np.log(np.maximum(self._mel.apply(power), np.float32(spec.amin)))  # in place NumPy 1.19 takes 20x
         power_db *= _DB_PER_NEPER
         self._store(power_db)
-        used = ready * spec.hop_length
+        used = frames * spec.hop_length
         self._pending[: self._pending_samples - used] = self._pending[used : self._pending_samples].copy()
-        self._pending_samples -= used
 
     def _store(self, power_db: np.ndarray) -> None:
         window_frames = self.spec.window_frames
@@ -111,7 +76,6 @@ class StreamingLogMel:
         at = (self._computed + len(power_db) - len(kept) + np.arange(len(kept))) % window_frames
         self._ring_db[at] = kept
         self._ring_db[at + window_frames] = kept
-        self._computed += len(power_db)
 
 
 class _BandedMel:
