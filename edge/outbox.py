@@ -7,20 +7,18 @@ order among themselves, and say `replayed`.  A row is sent once in a connection.
 import threading
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Deque, Dict, List, NamedTuple, Optional
 
 from edge.messages import mark_replayed, time_ms_of
 from edge.records import Message
 from edge.redating import Redater
-from edge.store import Store
-
-REPLAYED_AFTER_S = 30.0
+from edge.store import NEWS_S, Store, StoredRow
 
 
 class _Row(NamedTuple):
     row: int
     message: Message
-    put_at_s: Optional[float]  # monotonic; None for rows that are older than what we remember
+    news_from_s: Optional[float]  # monotonic; None for rows of the backlog
 
 
 class Outbox:
@@ -47,7 +45,7 @@ class Outbox:
         self._monotonic_s, self._wall_s = monotonic_s, wall_s
         self._lock = threading.Lock()
         self._fresh: Deque[_Row] = deque()
-        self._backlog: Deque[Tuple[int, Message]] = deque()  # what was last peeked of it
+        self._backlog: Deque[StoredRow] = deque()  # what was last peeked of it
         self._has_backlog = True  # until the store says otherwise
         self._in_flight: Dict[int, _Row] = {}  # by the connection's message id
 
@@ -59,10 +57,15 @@ class Outbox:
     def add(self, message: Message) -> None:
         """Keep a new message in the store, to be sent soon."""
         with self._lock:
-            self._fresh.append(_Row(self._store.put(message), message, self._monotonic_s()))
+            self._fresh.append(_Row(self._store.put(message), message, self._news_from_s(message)))
             if len(self._fresh) > self._remembered:
                 self._fresh.popleft()
                 self._has_backlog = True
+
+    def look_again(self) -> None:
+        """The store has rows to send that nobody added here, or has written some that were."""
+        with self._lock:
+            self._has_backlog = True
 
     def send_next(self, send: Callable[[Message], int]) -> bool:
         """Send one row, if there is one and room for it.
@@ -80,7 +83,7 @@ class Outbox:
         if chosen is None:
             return False
         try:
-            message_id = send(self._dated(chosen))
+            message_id = send(self._redater.correct(chosen.message))
         except Exception:
             with self._lock:
                 self._put_back([chosen])
@@ -101,33 +104,40 @@ class Outbox:
         self._in_flight.clear()
 
     def _put_back(self, rows: List[_Row]) -> None:
-        known = [row for row in rows if row.put_at_s is not None]
+        known = [row for row in rows if row.news_from_s is not None]
         self._fresh = deque(sorted(known + list(self._fresh)))
         self._backlog.clear()
         self._has_backlog = True
 
     def _take(self) -> Optional[_Row]:
         now_s = self._monotonic_s()
-        while self._fresh and now_s - (self._fresh[0].put_at_s or 0.0) > REPLAYED_AFTER_S:
+        while self._fresh and now_s - (self._fresh[0].news_from_s or 0.0) > NEWS_S:
             self._fresh.popleft()
             self._has_backlog = True
-        if self._fresh:
+        if self._has_news:
             return self._fresh.popleft()
         if not self._backlog and self._has_backlog:
-            taken = {sent.row for sent in self._in_flight.values()}
-            self._backlog.extend(row for row in self._store.peek(3 * self._window) if row[0] not in taken)
-            self._has_backlog = bool(self._backlog)
+            self._peek()
         if self._backlog:
-            row, message = self._backlog.popleft()
-            return _Row(row, message, None)
+            stored = self._backlog.popleft()
+            message = stored.message
+            if stored.is_late(self._wall_s()):
+                message = message._replace(payload=mark_replayed(message.payload))
+            return _Row(stored.row, message, None)
         return None
 
-    def _dated(self, chosen: _Row) -> Message:
-        message = self._redater.correct(chosen.message)
-        if chosen.put_at_s is not None or not self._is_late(message):
-            return message
-        return message._replace(payload=mark_replayed(message.payload))
+    @property
+    def _has_news(self) -> bool:
+        return bool(self._fresh) and self._fresh[0].row <= self._store.sendable_row
 
-    def _is_late(self, message: Message) -> bool:
+    def _peek(self) -> None:
+        taken = {sent.row for sent in self._in_flight.values()}
+        taken.update(known.row for known in self._fresh)  # not written a moment ago, perhaps by now
+        self._backlog.extend(stored for stored in self._store.peek(3 * self._window) if stored.row not in taken)
+        self._has_backlog = bool(self._backlog)
+
+    def _news_from_s(self, message: Message) -> float:
+        """Monotonic time of what a message tells; of now, where that is another day: a recording's."""
         time_ms = time_ms_of(message.payload)
-        return time_ms is None or self._wall_s() - time_ms / 1000.0 > REPLAYED_AFTER_S
+        since_s = 0.0 if time_ms is None else self._wall_s() - time_ms / 1000.0
+        return self._monotonic_s() - (since_s if 0 <= since_s <= NEWS_S else 0.0)

@@ -19,7 +19,7 @@ from edge.errors import EdgeError
 from edge.messages import status_message
 from edge.outbox import Outbox
 from edge.records import Message
-from edge.store import Store
+from edge.store import Store, health_of_store
 
 _LOGGER = logging.getLogger(__name__)
 _STABLE_S = 10.0  # a connection that lasts this long was a good one
@@ -62,6 +62,7 @@ class Publisher:
         self._online = status_message(config.root, node, "online")
         self._offline = status_message(config.root, node, "offline")
         self._outbox = Outbox(store)
+        store.call_when_sendable(self._look_again)
         self._pending: Deque[Message] = deque()
         self._unacknowledged: Set[int] = set()
         self._lock = threading.Lock()
@@ -104,20 +105,20 @@ class Publisher:
                     self._dropped += 1
                     return
                 self._pending.append(message)
-        if not self._closing.is_set():
-            self._wakeup.wake()
+        self._wake()
 
-    def health(self) -> Dict[str, int]:
+    def health(self) -> Dict[str, Any]:
         """The fields of `health` that tell of the broker and the store."""
-        stored = self._store.counts()
-        return {
-            "mqtt_reconnects": max(0, self._connections - 1),
-            "mqtt_sent": self._sent,
-            "mqtt_dropped": self._dropped,
-            "mqtt_in_flight": self._outbox.in_flight,
-            "store_waiting": stored.waiting,
-            "store_dropped": stored.dropped,
-        }
+        values = health_of_store(self._store.counts())
+        values.update(
+            {
+                "mqtt_reconnects": max(0, self._connections - 1),
+                "mqtt_sent": self._sent,
+                "mqtt_dropped": self._dropped,
+                "mqtt_in_flight": self._outbox.in_flight,
+            }
+        )
+        return values
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Send what is left, say `offline` and part; within the time, whatever the broker does."""
@@ -135,6 +136,14 @@ class Publisher:
         waiting = self._store.counts().waiting
         if waiting:
             _LOGGER.warning("mqtt: %d durable messages stay unsent in the store", waiting)
+
+    def _look_again(self) -> None:
+        self._outbox.look_again()
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._closing.is_set():
+            self._wakeup.wake()
 
     def _run(self) -> None:
         while not self._closing.is_set():

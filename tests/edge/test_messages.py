@@ -44,6 +44,10 @@ HEALTH = {
     "mqtt_dropped": 0,
     "mqtt_in_flight": 0,
     "store_waiting": 0,
+    "store_state": "ok",
+    "store_rows": 0,
+    "store_bytes": 0,
+    "store_set_aside": 0,
     "store_dropped": 0,
 }
 

@@ -105,15 +105,85 @@ def test_news_do_not_wait_behind_a_backlog_which_says_that_it_is_one():
 
 
 def test_rows_of_an_earlier_start_are_sent_and_old_ones_marked():
-    store = MemoryStore()
-    store.put(make_message(0, 1000.0 - 3600.0))
-    store.put(make_message(1, 1000.0 - 5.0))
+    clock = Time()
+    store = MemoryStore(wall_s=clock)
+    for number, age_s in enumerate((3600.0, 31.0, 5.0, -10.0)):
+        clock.now_s = 1000.0 - age_s
+        store.put(make_message(number, clock.now_s))
+    clock.now_s = 1000.0 + 3600.0
+    store.put(make_message(4, clock.now_s))  # the clock has been set back since
     outbox, _ = make_outbox(store)
     wire = Wire()
     while outbox.send_next(wire.send):
         pass
+    assert wire.numbers() == [0, 1, 2, 3, 4]
+    assert wire.replayed() == [True, True, False, False, True]
+
+
+def test_what_tells_of_long_ago_is_news_while_it_is_being_played():
+    clock = Time()
+    store = MemoryStore(wall_s=clock)
+    store.put(make_message(0, 5.0))
+    clock.now_s += 1.0
+    store.put(make_message(1, 9999.0))
+    outbox, _ = make_outbox(store)
+    outbox.add(make_message(2, 5.0))
+    wire = Wire()
+    while outbox.send_next(wire.send):
+        pass
+    assert wire.numbers() == [2, 0, 1]
+    assert wire.replayed() == [False] * 3
+
+
+def test_a_live_message_counts_from_its_own_time():
+    outbox, now = make_outbox()
+    outbox.add(make_message(0, now() - 10.0))
+    outbox.add(make_message(1, now()))
+    now.now_s += 21.0
+    wire = Wire()
+    while outbox.send_next(wire.send):
+        pass
+    assert dict(zip(wire.numbers(), wire.replayed())) == {0: True, 1: False}
+
+
+class SlowDisk(MemoryStore):
+    """Holds rows back until they count as written."""
+
+    written = 0
+
+    @property
+    def sendable_row(self):
+        return self.written
+
+    def peek(self, limit, after=0):
+        return [stored for stored in super().peek(limit, after) if stored.row <= self.written]
+
+
+def test_nothing_is_sent_before_it_is_written():
+    store = SlowDisk()
+    outbox, now = make_outbox(store)
+    wire = Wire()
+    for number in range(3):
+        outbox.add(make_message(number, now()))
+        assert not outbox.send_next(wire.send)
+    store.written = 2
+    outbox.look_again()
+    while outbox.send_next(wire.send):
+        pass
     assert wire.numbers() == [0, 1]
-    assert wire.replayed() == [True, False]
+    store.written = 3
+    assert outbox.send_next(wire.send) and not outbox.send_next(wire.send)
+    assert wire.numbers() == [0, 1, 2]
+
+
+def test_rows_to_be_sent_once_more_are_found_when_told():
+    store = MemoryStore()
+    outbox, now = make_outbox(store)
+    wire = Wire()
+    assert not outbox.send_next(wire.send)
+    store.put(make_message(0, now()))
+    outbox.look_again()
+    assert outbox.send_next(wire.send)
 
 
 def test_a_send_that_fails_leaves_the_row_unsent():

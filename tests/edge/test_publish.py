@@ -166,7 +166,7 @@ def test_history_says_that_it_is_replayed_and_news_do_not():
             "street",
         )
 
-    store = MemoryStore()
+    store = MemoryStore(wall_s=lambda: time.time() - 3600.0)
     store.put(event(3600.0))  # what a store on a disk would hold after a restart
     with SocketBroker() as broker, make_publisher(broker.port, store) as publisher:
         publisher.publish(event(1.0))
