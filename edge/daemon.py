@@ -18,11 +18,13 @@ from edge.messages import MessageFactory
 from edge.publish import Publisher
 from edge.records import Message
 from edge.store import MemoryStore
+from edge.supervision import Supervision
+from edge.systemd_notify import Notifier
 from engines.bundle import Bundle, load_bundle
 
 _LOGGER = logging.getLogger(__name__)
-_JOIN_TIMEOUT_S = 5.0
-_FLUSH_TIMEOUT_S = 4.0
+_CLOSE_TIMEOUT_S = 4.5  # all in all: a service manager is promised 5 s
+_FLUSH_TIMEOUT_S = 2.0  # of it, at least, for the broker
 _POLL_S = 0.2
 
 
@@ -32,10 +34,20 @@ class Daemon:
     Args:
         installation_id: tells this installation from a copy of its card (`edge.installation`).
         stop: set it to end `run`.
+        notifier: the line to systemd; $NOTIFY_SOCKET's where None.
     """
 
-    def __init__(self, config: Config, bundle: Bundle, installation_id: str, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        config: Config,
+        bundle: Bundle,
+        installation_id: str,
+        stop: threading.Event,
+        notifier: Optional[Notifier] = None,
+    ) -> None:
         self._config, self._bundle, self._stop = config, bundle, stop
+        self._notifier = notifier or Notifier()
+        self._supervision = Supervision(self._notifier)
         boot_id = new_boot_id()
         self._factory = MessageFactory(config.mqtt.root, config.node.name, bundle.id, boot_id, bundle.labels)
         self._clock = SourceClock()
@@ -47,7 +59,16 @@ class Daemon:
             config.mqtt, config.node.name, self._store, self._messages_on_connect, installation_id
         )
         self._listeners = [
-            Listener(config, source, bundle, self._factory, boot_id, self._publisher.publish, stop)
+            Listener(
+                config,
+                source,
+                bundle,
+                self._factory,
+                boot_id,
+                self._publisher.publish,
+                stop,
+                self._supervision.stage("source " + source.name),
+            )
             for source in config.source
         ]
 
@@ -61,6 +82,7 @@ class Daemon:
         try:
             for listener in self._listeners:
                 listener.start()
+            self._notifier.ready()  # supervision runs, whether there is a microphone or a broker or not
             self._wait_until_ready()
             if not self._stop.is_set():
                 self._publisher.open()
@@ -73,7 +95,8 @@ class Daemon:
 
     def _wait_until_ready(self) -> None:
         while not self._stop.is_set() and not all(listener.ready.is_set() for listener in self._listeners):
-            self._stop.wait(0.01)
+            self._supervise()
+            self._stop.wait(0.02)
 
     def _watch_over(self, duration_s: Optional[float]) -> None:
         next_health_s = self._started_s + self._config.publish.health_interval_s  # the first goes with the connection
@@ -84,14 +107,24 @@ class Daemon:
             if now_s >= next_health_s:
                 next_health_s = now_s + self._config.publish.health_interval_s
                 self._publisher.publish(self._health_message())
+            self._supervise()
             self._stop.wait(_POLL_S)
+
+    def _supervise(self) -> None:
+        for listener in self._listeners:
+            if listener.is_finished:
+                self._supervision.dismiss(listener.stage)
+        self._supervision.watch()
 
     def _close(self) -> None:
         self._stop.set()
+        self._notifier.stopping()
+        close_by_s = time.monotonic() + _CLOSE_TIMEOUT_S
+        join_by_s = close_by_s - _FLUSH_TIMEOUT_S
         for listener in self._listeners:
-            if not listener.join(_JOIN_TIMEOUT_S):
-                _LOGGER.error("source %s did not stop within %g s", listener.name, _JOIN_TIMEOUT_S)
-        self._publisher.close(_FLUSH_TIMEOUT_S)
+            if not listener.join(max(0.0, join_by_s - time.monotonic())):
+                _LOGGER.error("source %s did not stop in time", listener.name)
+        self._publisher.close(close_by_s - time.monotonic())
         self._store.close()
 
     def _messages_on_connect(self) -> List[Message]:

@@ -14,11 +14,15 @@ from edge.records import Classification, Message
 from edge.scorer import Scorer, open_scorer
 from edge.sources import source_from_config
 from edge.sources.base import EndOfSource, Source
+from edge.supervision import Stage
 from engines.bundle import Bundle
 from engines.errors import EngineError
 
 _LOGGER = logging.getLogger(__name__)
 _READ_TIMEOUT_S = 0.5  # how soon a stop is noticed while no sound comes
+_LOADING_S = 300.0  # a Nano's first start of a model, with its self-test, takes tens of seconds
+_OPENING_S = 90.0  # Python, PortAudio and its look at every device
+_SILENCE_S = 30.0  # a source that is offline is asked again long before
 
 Publish = Callable[[Message], None]
 
@@ -37,6 +41,7 @@ class Listener:
     Args:
         publish: takes messages; must not block.
         stop: set from outside to end; set from inside when something failed.
+        stage: where progress is reported; by a supervision of the caller's.
     """
 
     def __init__(
@@ -48,11 +53,13 @@ class Listener:
         boot_id: str,
         publish: Publish,
         stop: threading.Event,
+        stage: Optional[Stage] = None,
     ) -> None:
         self._config, self._source_config, self._bundle = config, source, bundle
         self._factory, self._publish, self._stop = factory, publish, stop
+        self.stage = stage if stage is not None else Stage("source " + source.name)
         self._id_prefix = "%s-%s" % (boot_id[:12], source.name)
-        self._thread = threading.Thread(target=self._run, name="hear-" + source.name)
+        self._thread = threading.Thread(target=self._run, name="hear-" + source.name, daemon=True)
         self._clock = SourceClock()
         self._latest: Optional[Classification] = None
         self._active: Tuple[str, ...] = ()
@@ -97,6 +104,7 @@ class Listener:
 
     def _hear(self) -> None:
         model = self._config.model
+        self.stage.wait("the model", _LOADING_S)
         with open_scorer(self._bundle, model.runtime, model.threads, model.hop_s) as scorer:
             result = scorer.run_selftest()
             self.runtime = scorer.describe()
@@ -107,6 +115,7 @@ class Listener:
                 result.logmel_error_db,
                 result.logit_error,
             )
+            self.stage.wait("the source to open", _OPENING_S)
             with source_from_config(self._source_config) as source:
                 _LOGGER.info("source %s: %s", self.name, source.describe())
                 self.ready.set()
@@ -118,13 +127,16 @@ class Listener:
             while not self._stop.is_set():
                 block = source.read(_READ_TIMEOUT_S)
                 self._set_status(source.status)
-                if block is not None:
+                if block is None:
+                    self._wait_for_sound()
+                else:
                     self._clock.observe(block.first_sample, block.sample_rate_hz, block.captured_at_s)
                     if pipeline is None or pipeline.sample_rate_hz != block.sample_rate_hz:
                         pipeline = self._new_pipeline(scorer, block.sample_rate_hz, pipeline)
                     if block.gap is not None:
                         self._count_gap(block.gap.lost_samples / float(block.sample_rate_hz), block.gap.reason)
                     self._tell(pipeline.push(block))
+                    self.stage.progress()
                 self._tell_state(pipeline)
         except EndOfSource:
             _LOGGER.info("source %s has ended", self.name)
@@ -132,6 +144,11 @@ class Listener:
             if pipeline is not None:
                 self._tell(pipeline.finish("stop"))
                 self._tell_state(pipeline)
+
+    def _wait_for_sound(self) -> None:
+        # of an open microphone sound must come, and the source itself replaces one that gives none; a pipe may pause
+        if self.status == "offline" or self._source_config.type == "stdin":
+            self.stage.wait("sound", _SILENCE_S)
 
     def _new_pipeline(self, scorer: Scorer, sample_rate_hz: int, old: Optional[Pipeline]) -> Pipeline:
         if old is not None:  # a device came back with another rate
