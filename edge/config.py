@@ -37,6 +37,7 @@ class MqttConfig(NamedTuple):
     certificate_file: str = ""  # with tls: this client's own certificate
     key_file: str = ""
     keepalive_s: int = 30
+    replay_rate_hz: float = 50.0  # messages a second of what the store kept while the broker was away
 
 
 class ModelConfig(NamedTuple):
@@ -230,6 +231,10 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
             "[mqtt]: root is %r; expected topic levels without # and +, and no / at either end" % mqtt.root,
         ),
         (5 <= mqtt.keepalive_s <= 3600, "[mqtt]: keepalive_s is %d; expected 5 to 3600" % mqtt.keepalive_s),
+        (
+            0.1 <= mqtt.replay_rate_hz <= 10000,
+            "[mqtt]: replay_rate_hz is %g; expected 0.1 to 10000" % mqtt.replay_rate_hz,
+        ),
         (not mqtt.password_file or bool(mqtt.username), "[mqtt]: password_file without username; give both"),
         (
             bool(mqtt.certificate_file) == bool(mqtt.key_file),

@@ -4,12 +4,15 @@ A connection lives once: whoever wants another makes another. So nothing that pa
 resending) outlives the link, and no thread but the caller's touches paho.
 """
 
+import fcntl
 import logging
 import os
 import select
 import socket
 import ssl
 import stat
+import struct
+import termios
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
@@ -26,6 +29,7 @@ from edge.errors import ConfigError
 from edge.records import Message
 
 _LOGGER = logging.getLogger(__name__)
+_MOST_QUEUED_BYTES = 32768  # a kernel would queue megabytes, minutes of what is said live, on a link that is too slow
 _SLICE_S = 0.25  # how long a wait for the broker may overlook that it should stop
 
 
@@ -66,8 +70,8 @@ class Connection:
 
     @property
     def is_congested(self) -> bool:
-        """Whether bytes wait because the broker does not take them."""
-        return bool(self._client.want_write())
+        """Whether bytes wait because the broker, or the way to it, does not take them."""
+        return bool(self._client.want_write()) or _queued_bytes(self._client.socket()) > _MOST_QUEUED_BYTES
 
     def open(self, timeout_s: float = 10.0, should_stop: Callable[[], bool] = lambda: False) -> None:
         """Connect and wait until the broker has accepted us.  Raises NoConnectionError."""
@@ -240,6 +244,16 @@ def read_password(path: str) -> Optional[str]:
     if mode & stat.S_IROTH:
         _LOGGER.warning("password file %s can be read by everybody on this machine: chmod o-r %s", path, path)
     return password
+
+
+def _queued_bytes(link: Any) -> int:
+    """What the other side's kernel has not acknowledged."""
+    if link is None:
+        return 0
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(link.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+    except OSError:  # the link is dying: whoever uses it next hears of it
+        return 0
 
 
 def _new_client(client_id: str) -> Any:

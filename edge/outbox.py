@@ -1,7 +1,7 @@
 """Which durable message is sent next, and which are on their way.
 
-Messages of the last half minute go first and in order; older ones are the backlog, go in the room that is left, in
-order among themselves, and say `replayed`.  A row is sent once in a connection.
+Messages of the last half minute go first and in order; older ones are the backlog, go at a bounded rate in a part of
+the room, in order among themselves, and say `replayed`.  A row is sent once in a connection.
 """
 
 import threading
@@ -10,6 +10,7 @@ from collections import deque
 from typing import Callable, Deque, Dict, List, NamedTuple, Optional
 
 from edge.messages import mark_replayed, time_ms_of
+from edge.pace import Pace
 from edge.records import Message
 from edge.redating import Redater
 from edge.store import NEWS_S, Store, StoredRow
@@ -19,16 +20,18 @@ class _Row(NamedTuple):
     row: int
     message: Message
     news_from_s: Optional[float]  # monotonic; None for rows of the backlog
+    sent_at_s: float = 0.0  # monotonic; of those that are on their way
 
 
 class Outbox:
     """The store's way to the broker.  `add` may be called from any thread, the rest from the sender's alone.
 
     Args:
-        window: rows on their way at once.
+        window: rows on their way at once; the backlog takes no more than half of it, so that news find room.
         redater: gives true times to what was recorded before the machine knew the time.
         remembered: so many new rows are known to be new; where more come in half a minute, the oldest of them count as
             backlog, and the order breaks there.
+        replay_rate_hz: rows of the backlog a second, so that no reader is overrun.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class Outbox:
         store: Store,
         window: int = 20,
         remembered: int = 10000,
+        replay_rate_hz: float = 50.0,
         monotonic_s: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
         redater: Optional[Redater] = None,
@@ -48,6 +52,7 @@ class Outbox:
         self._backlog: Deque[StoredRow] = deque()  # what was last peeked of it
         self._has_backlog = True  # until the store says otherwise
         self._in_flight: Dict[int, _Row] = {}  # by the connection's message id
+        self._pace = Pace(replay_rate_hz, max(1, window // 2))
 
     @property
     def in_flight(self) -> int:
@@ -61,6 +66,21 @@ class Outbox:
             if len(self._fresh) > self._remembered:
                 self._fresh.popleft()
                 self._has_backlog = True
+            self._age()  # here too: while there is no connection nobody takes any
+
+    def due_in_s(self) -> Optional[float]:
+        """Seconds until the next row may be sent; None: not before something is added or acknowledged."""
+        if len(self._in_flight) >= self._window:
+            return None
+        with self._lock:
+            if self._has_news:
+                return 0.0
+            return self._pace.due_in_s(self._monotonic_s()) if self._backlog or self._has_backlog else None
+
+    def oldest_in_flight_s(self) -> float:
+        """How long the row that has waited longest for the broker's word has done so; 0 where none waits."""
+        sent_at_s = [sent.sent_at_s for sent in self._in_flight.values()]
+        return self._monotonic_s() - min(sent_at_s) if sent_at_s else 0.0
 
     def look_again(self) -> None:
         """The store has rows to send that nobody added here, or has written some that were."""
@@ -88,20 +108,27 @@ class Outbox:
             with self._lock:
                 self._put_back([chosen])
             raise
-        self._in_flight[message_id] = chosen
+        now_s = self._monotonic_s()
+        if chosen.news_from_s is None:
+            self._pace.note_sent(now_s)
+        self._in_flight[message_id] = chosen._replace(sent_at_s=now_s)
         return True
 
     def acknowledge(self, message_id: int) -> None:
         """The broker has what was sent under this id.  Ids of other messages are ignored."""
         sent = self._in_flight.pop(message_id, None)
-        if sent is not None:
-            self._store.ack(sent.row)
+        if sent is None:
+            return
+        if sent.news_from_s is None:
+            self._pace.note_acknowledged(self._monotonic_s() - sent.sent_at_s)
+        self._store.ack(sent.row)
 
     def forget_connection(self) -> None:
         """The connection is gone: what it had not acknowledged is unsent again."""
         with self._lock:
             self._put_back(sorted(self._in_flight.values()))
         self._in_flight.clear()
+        self._pace.begin_connection()
 
     def _put_back(self, rows: List[_Row]) -> None:
         known = [row for row in rows if row.news_from_s is not None]
@@ -110,12 +137,11 @@ class Outbox:
         self._has_backlog = True
 
     def _take(self) -> Optional[_Row]:
-        now_s = self._monotonic_s()
-        while self._fresh and now_s - (self._fresh[0].news_from_s or 0.0) > NEWS_S:
-            self._fresh.popleft()
-            self._has_backlog = True
+        self._age()
         if self._has_news:
             return self._fresh.popleft()
+        if self._pace.due_in_s(self._monotonic_s()) != 0.0:
+            return None
         if not self._backlog and self._has_backlog:
             self._peek()
         if self._backlog:
@@ -129,6 +155,12 @@ class Outbox:
     @property
     def _has_news(self) -> bool:
         return bool(self._fresh) and self._fresh[0].row <= self._store.sendable_row
+
+    def _age(self) -> None:
+        now_s = self._monotonic_s()
+        while self._fresh and now_s - (self._fresh[0].news_from_s or 0.0) > NEWS_S:
+            self._fresh.popleft()
+            self._has_backlog = True
 
     def _peek(self) -> None:
         taken = {sent.row for sent in self._in_flight.values()}

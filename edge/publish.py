@@ -14,7 +14,7 @@ from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Set
 
 from edge.config import MqttConfig
 from edge.connection import Connection, Wakeup
-from edge.connection_errors import NoConnectionError, RefusedError
+from edge.connection_errors import NoConnectionError, RefusedError, address_of
 from edge.errors import EdgeError
 from edge.messages import status_message
 from edge.outbox import Outbox
@@ -27,6 +27,7 @@ _SHORT_CONNECTIONS = 3  # so many bad ones in a row look like two nodes under on
 _UNACKNOWLEDGED = 40  # messages that are not durable and wait for the broker's word
 _PENDING = 256
 _IDLE_S = 1.0
+_CONGESTED_S = 0.1  # how often to see whether the link takes bytes again
 _FAREWELL_SHARE = 0.3  # of the time to close: kept for `offline`
 
 
@@ -36,6 +37,7 @@ class RetryPolicy(NamedTuple):
     first_s: float = 1.0  # doubles with each failure
     longest_s: float = 30.0
     refused_s: float = 60.0  # after a refusal, which haste does not mend
+    acknowledge_s: float = 60.0  # a broker that owes its word for longer than this is left for a new connection
 
 
 class Publisher:
@@ -58,10 +60,11 @@ class Publisher:
     ) -> None:
         self._config, self._retry, self._store = config, retry or RetryPolicy(), store
         self._on_connect_messages = on_connect_messages
+        self._where = address_of(config)
         self._client_id = "%s-%s" % (node, installation_id or uuid.uuid4().hex[:8])
         self._online = status_message(config.root, node, "online")
         self._offline = status_message(config.root, node, "offline")
-        self._outbox = Outbox(store)
+        self._outbox = Outbox(store, replay_rate_hz=config.replay_rate_hz)
         store.call_when_sendable(self._look_again)
         self._pending: Deque[Message] = deque()
         self._unacknowledged: Set[int] = set()
@@ -170,15 +173,26 @@ class Publisher:
             self._state, self._failures = "fault", self._failures + 1
 
     def _serve(self, connection: Connection) -> None:
-        _LOGGER.info("mqtt: connected to %s:%d as %s", self._config.host, self._config.port, self._client_id)
+        _LOGGER.info("mqtt: connected to %s as %s", self._where, self._client_id)
         self._connections += 1
         with self._lock:  # before the announcement: a state that changes meanwhile is sent after it, and not dropped
             self._state, self._last_error = "connected", ""
         self._announce(connection)
         while not self._closing.is_set():
             self._send_waiting(connection)
-            self._pump(connection, _IDLE_S)
+            self._pump(connection, self._pause_s(connection))
+            if self._outbox.oldest_in_flight_s() > self._retry.acknowledge_s:
+                raise NoConnectionError(
+                    "broker %s has not acknowledged a message within %g s" % (self._where, self._retry.acknowledge_s),
+                    "see its log, its load and the network",
+                )
         self._take_leave(connection)
+
+    def _pause_s(self, connection: Connection) -> float:
+        if connection.is_congested:
+            return _CONGESTED_S
+        due_in_s = self._outbox.due_in_s()
+        return _IDLE_S if due_in_s is None else min(due_in_s, _IDLE_S)
 
     def _announce(self, connection: Connection) -> None:
         for message in [self._online] + self._on_connect_messages():
@@ -216,7 +230,7 @@ class Publisher:
             self._send_waiting(connection)
             if not (self._outbox.in_flight or self._pending):
                 break
-            self._pump(connection, flush_until_s - time.monotonic())
+            self._pump(connection, min(flush_until_s - time.monotonic(), self._pause_s(connection)))
         self._send(connection, self._offline)
         farewell_until_s = self._deadline_s - 0.1 * left_s
         while self._unacknowledged and time.monotonic() < farewell_until_s:
@@ -247,7 +261,7 @@ class Publisher:
         self._last_error = text
 
     def _delay_s(self) -> float:
+        delay_s = min(self._retry.longest_s, self._retry.first_s * 2.0 ** min(max(0, self._failures - 1), 16))
         if self._state == RefusedError.state:
-            return self._retry.refused_s
-        delay_s = self._retry.first_s * 2.0 ** min(max(0, self._failures - 1), 16)
-        return min(self._retry.longest_s, delay_s) * random.uniform(0.8, 1.0)  # nodes do not come back all at once
+            delay_s = self._retry.refused_s
+        return delay_s * random.uniform(0.8, 1.0)  # nodes do not come back all at once

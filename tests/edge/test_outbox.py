@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -42,9 +43,27 @@ def make_message(number, at_s):
     return Message("t", json.dumps(payload).encode(), 1, False, True)
 
 
-def make_outbox(store=None, window=20, remembered=1024):
+def make_outbox(store=None, window=20, remembered=1024, replay_rate_hz=1e9):
     now = Time()
-    return Outbox(store or MemoryStore(), window, remembered, monotonic_s=now, wall_s=now), now
+    return Outbox(store or MemoryStore(), window, remembered, replay_rate_hz, monotonic_s=now, wall_s=now), now
+
+
+def send_all(outbox, wire):
+    """Send what may go, without the broker's word.  Returns the ids."""
+    before = wire.message_id
+    while outbox.send_next(wire.send):
+        pass
+    return range(before + 1, wire.message_id + 1)
+
+
+def drain(outbox, wire):
+    """Send and acknowledge until nothing may go any more."""
+    while True:
+        sent = send_all(outbox, wire)
+        if not sent:
+            return
+        for message_id in sent:
+            outbox.acknowledge(message_id)
 
 
 def test_no_more_than_a_window_is_on_its_way():
@@ -114,8 +133,7 @@ def test_rows_of_an_earlier_start_are_sent_and_old_ones_marked():
     store.put(make_message(4, clock.now_s))  # the clock has been set back since
     outbox, _ = make_outbox(store)
     wire = Wire()
-    while outbox.send_next(wire.send):
-        pass
+    drain(outbox, wire)
     assert wire.numbers() == [0, 1, 2, 3, 4]
     assert wire.replayed() == [True, True, False, False, True]
 
@@ -129,8 +147,7 @@ def test_what_tells_of_long_ago_is_news_while_it_is_being_played():
     outbox, _ = make_outbox(store)
     outbox.add(make_message(2, 5.0))
     wire = Wire()
-    while outbox.send_next(wire.send):
-        pass
+    drain(outbox, wire)
     assert wire.numbers() == [2, 0, 1]
     assert wire.replayed() == [False] * 3
 
@@ -141,8 +158,7 @@ def test_a_live_message_counts_from_its_own_time():
     outbox.add(make_message(1, now()))
     now.now_s += 21.0
     wire = Wire()
-    while outbox.send_next(wire.send):
-        pass
+    drain(outbox, wire)
     assert dict(zip(wire.numbers(), wire.replayed())) == {0: True, 1: False}
 
 
@@ -168,8 +184,7 @@ def test_nothing_is_sent_before_it_is_written():
         assert not outbox.send_next(wire.send)
     store.written = 2
     outbox.look_again()
-    while outbox.send_next(wire.send):
-        pass
+    drain(outbox, wire)
     assert wire.numbers() == [0, 1]
     store.written = 3
     assert outbox.send_next(wire.send) and not outbox.send_next(wire.send)
@@ -196,6 +211,103 @@ def test_a_send_that_fails_leaves_the_row_unsent():
     wire.is_cut = False
     assert outbox.send_next(wire.send)
     assert wire.numbers() == [0]
+
+
+def make_backlog(rows, **options):
+    store = MemoryStore(max_rows=rows + 1000)
+    for number in range(rows):
+        store.put(make_message(number, 0.0))
+    return make_outbox(store, **options)
+
+
+def test_a_backlog_goes_at_its_rate_and_what_is_due_next_is_known():
+    outbox, now = make_backlog(1000, replay_rate_hz=50.0)
+    wire = Wire()
+    for _ in range(100):
+        drain(outbox, wire)
+        assert 0.0 < outbox.due_in_s() <= 0.02
+        now.now_s += 0.1
+    assert 500 <= len(wire.sent) <= 505
+    now.now_s += outbox.due_in_s()
+    assert outbox.due_in_s() == 0.0
+    assert wire.numbers() == list(range(len(wire.sent)))
+
+
+def test_a_turn_that_comes_late_does_not_send_a_flood():
+    outbox, now = make_backlog(1000, replay_rate_hz=50.0)
+    wire = Wire()
+    drain(outbox, wire)
+    now.now_s += 60.0
+    before = len(wire.sent)
+    drain(outbox, wire)
+    assert len(wire.sent) - before <= 5
+
+
+def test_news_find_room_whatever_of_the_backlog_is_on_its_way():
+    outbox, now = make_backlog(1000, window=20)
+    wire = Wire()
+    for _ in range(50):  # the broker answers at once, and then not any more
+        for message_id in send_all(outbox, wire):
+            outbox.acknowledge(message_id)
+    send_all(outbox, wire)
+    assert outbox.in_flight == 10
+    assert outbox.due_in_s() is None
+    for number in range(5):
+        outbox.add(make_message(5000 + number, now()))
+        assert outbox.due_in_s() == 0.0
+        assert outbox.send_next(wire.send)
+    assert wire.numbers()[-5:] == [5000, 5001, 5002, 5003, 5004]
+
+
+def test_a_slow_link_has_few_of_the_backlog_on_their_way():
+    """A link that takes a message in 0.4 s: what is on its way stays below 2 s of it, so news wait no longer."""
+    outbox, now = make_backlog(1000, replay_rate_hz=50.0)
+    wire, on_the_link, most_waiting_s = Wire(), [], 0.0
+    free_at_s = now()
+    for _ in range(3000):
+        for message_id in send_all(outbox, wire):
+            free_at_s = max(free_at_s, now()) + 0.4
+            on_the_link.append((free_at_s, message_id))
+        most_waiting_s = max(most_waiting_s, free_at_s - now())
+        now.now_s += 0.05
+        while on_the_link and on_the_link[0][0] <= now():
+            outbox.acknowledge(on_the_link.pop(0)[1])
+    assert most_waiting_s <= 2.0
+    assert len(wire.sent) > 300  # of 375 that the link takes: it is used nearly to the full
+
+
+def test_a_broker_that_owes_its_word_is_known():
+    outbox, now = make_outbox()
+    assert outbox.oldest_in_flight_s() == 0.0
+    outbox.add(make_message(0, now()))
+    outbox.send_next(Wire().send)
+    now.now_s += 7.0
+    assert outbox.oldest_in_flight_s() == 7.0
+    outbox.acknowledge(1)
+    assert outbox.oldest_in_flight_s() == 0.0
+
+
+class Forgetful(MemoryStore):
+    """Stands for one on a disk: takes no memory for what it holds."""
+
+    rows = 0
+
+    def put(self, message):
+        self.rows += 1
+        return self.rows
+
+
+def test_an_absent_broker_does_not_fill_the_memory():
+    outbox, now = make_outbox(Forgetful(), remembered=100000)
+    tracemalloc.start()
+    try:
+        for number in range(10000):
+            outbox.add(Message("t", b"x" * 1000 + b"%d" % number, 1, False, True))
+            now.now_s += 1.0
+        held_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 500000  # of the 10 MB that went through
 
 
 ACTIONS = st.lists(

@@ -201,6 +201,17 @@ def test_close_keeps_its_time_with_a_broker_that_acknowledges_nothing():
         assert "mqtt-publisher" not in [thread.name for thread in threading.enumerate()]
 
 
+def test_a_broker_that_never_acknowledges_is_left_for_a_new_connection(caplog):
+    store = MemoryStore()
+    with SocketBroker(acknowledges=False) as broker, caplog.at_level(logging.WARNING):
+        with make_publisher(broker.port, store, QUICK._replace(acknowledge_s=0.3)) as publisher:
+            publisher.publish(make_event(1))
+            assert wait_until(lambda: broker.connections >= 3)
+            assert "has not acknowledged a message within 0.3 s" in caplog.text
+            broker.acknowledges = True
+            assert wait_until(lambda: store.counts().waiting == 0)
+
+
 def test_close_sends_what_is_left():
     store = MemoryStore()
     with SocketBroker() as broker:
