@@ -10,7 +10,7 @@ from typing import List, NamedTuple, Optional
 from edge.clock import SourceClock, new_boot_id
 from edge.config import MqttConfig
 from edge.connection import Connection, Received
-from edge.connection_errors import NoConnectionError
+from edge.connection_errors import NoConnectionError, account_of
 from edge.errors import ConfigError
 from edge.messages import MessageFactory, topic_of
 
@@ -42,7 +42,7 @@ def check_broker(config: MqttConfig, node: str, timeout_s: float = 10.0) -> Chec
             _NAME,
             False,
             "broker %s took a message for %s and did not give it back" % (address, topic),
-            "let user %r write and read %s/%s/# in the broker's ACL" % (config.username, config.root, node),
+            "let %s write and read %s/%s/# in the broker's ACL" % (account_of(config), config.root, node),
         )
     return CheckResult(
         _NAME, True, "%s took a message for %s and gave it back in %d ms" % (address, topic, round(took_s * 1000)), ""

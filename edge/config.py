@@ -31,8 +31,10 @@ class MqttConfig(NamedTuple):
     port: int = 1883
     root: str = "soundclr"  # first level of every topic
     username: str = ""
+    username_file: str = ""  # instead of username; files may be `$CREDENTIALS_DIRECTORY/name`, systemd's credentials
     password_file: str = ""
     tls: bool = False
+    tls_min_version: str = "1.2"  # "1.2", "1.3"
     ca_file: str = ""  # with tls: the system's authorities where empty
     certificate_file: str = ""  # with tls: this client's own certificate
     key_file: str = ""
@@ -235,7 +237,18 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
             0.1 <= mqtt.replay_rate_hz <= 10000,
             "[mqtt]: replay_rate_hz is %g; expected 0.1 to 10000" % mqtt.replay_rate_hz,
         ),
-        (not mqtt.password_file or bool(mqtt.username), "[mqtt]: password_file without username; give both"),
+        (
+            not (mqtt.username and mqtt.username_file),
+            "[mqtt]: username and username_file are both given; give one of them",
+        ),
+        (
+            not mqtt.password_file or bool(mqtt.username or mqtt.username_file),
+            "[mqtt]: password_file without username; give both",
+        ),
+        (
+            mqtt.tls_min_version in ("1.2", "1.3"),
+            '[mqtt]: tls_min_version is %r; expected "1.2" or "1.3"' % mqtt.tls_min_version,
+        ),
         (
             bool(mqtt.certificate_file) == bool(mqtt.key_file),
             "[mqtt]: certificate_file and key_file go together; give both or neither",

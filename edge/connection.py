@@ -5,12 +5,8 @@ resending) outlives the link, and no thread but the caller's touches paho.
 """
 
 import fcntl
-import logging
-import os
 import select
 import socket
-import ssl
-import stat
 import struct
 import termios
 import time
@@ -21,15 +17,18 @@ from edge.connection_errors import (
     NoConnectionError,
     RefusedError,
     UnreachableError,
+    account_of,
     address_of,
     failure_from,
     refusal_from,
 )
+from edge.credentials import read_credentials
 from edge.errors import ConfigError
 from edge.records import Message
+from edge.tls import tls_context_from
 
-_LOGGER = logging.getLogger(__name__)
 _MOST_QUEUED_BYTES = 32768  # a kernel would queue megabytes, minutes of what is said live, on a link that is too slow
+_ERROR_LEVEL = 0x08  # paho's MQTT_LOG_ERR
 _SLICE_S = 0.25  # how long a wait for the broker may overlook that it should stop
 
 
@@ -45,7 +44,7 @@ class Connection:
     """One MQTT 3.1.1 connection with a clean session.
 
     Args:
-        config: password and certificates are read from their files now.
+        config: credentials and certificates are read from their files now.
         will: what the broker publishes when we vanish.
         on_message: called from within `pump`.
 
@@ -63,6 +62,7 @@ class Connection:
         self._config = config
         self._on_message = on_message
         self._return_code: Optional[int] = None
+        self._trouble = ""  # what paho last complained of
         self._acknowledged: List[int] = []
         self._subscribed: Dict[int, Tuple[int, ...]] = {}
         self._client = _new_client(client_id)
@@ -82,7 +82,7 @@ class Connection:
                 self.pump(_SLICE_S)
         except (NoConnectionError, OSError, ValueError) as error:  # 3.6: a wrong host name is a ValueError
             if self._return_code in (None, 0):
-                raise failure_from(error, self._config) from error
+                raise failure_from(error, self._config, self._trouble) from error
         if self._return_code is None:
             raise UnreachableError(
                 "broker %s takes the connection and does not answer" % address_of(self._config),
@@ -115,7 +115,7 @@ class Connection:
         if max(granted) >= 128:
             raise RefusedError(
                 "broker %s refuses the subscription to %s" % (address_of(self._config), topic),
-                "allow user %r to read it in the broker's ACL" % self._config.username,
+                "allow %s to read it in the broker's ACL" % account_of(self._config),
             )
 
     def pump(self, timeout_s: float, wakeup: Optional["Wakeup"] = None) -> None:
@@ -154,24 +154,28 @@ class Connection:
         link = self._client.socket()
         if link is not None:
             link.close()
-        for name in ("on_connect", "on_publish", "on_subscribe", "on_message"):
+        for name in ("on_connect", "on_publish", "on_subscribe", "on_message", "on_log"):
             setattr(self._client, name, None)  # ends the circle of references, and so frees paho's own sockets now
 
     def _configure(self, will: Optional[Message]) -> None:
         config, client = self._config, self._client
-        if config.username:
-            client.username_pw_set(config.username, read_password(config.password_file))
+        username, password = read_credentials(config)
+        if username is not None:
+            client.username_pw_set(username, password)
         if config.tls:
-            client.tls_set_context(_tls_context_from(config))
+            client.tls_set_context(tls_context_from(config))
         if will is not None:
             client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain)
         client.max_inflight_messages_set(0)  # the caller bounds them
         client.on_connect, client.on_publish = self._hear_connack, self._hear_acknowledgement
         client.on_subscribe, client.on_message = self._hear_suback, self._hear_message
+        client.on_log = self._hear_trouble
 
     def _lost(self) -> NoConnectionError:
         return NoConnectionError(
-            "broker %s closed the connection" % address_of(self._config), "see the broker's log for why"
+            "broker %s closed the connection%s"
+            % (address_of(self._config), " (%s)" % self._trouble if self._trouble else ""),
+            "see the broker's log for why",
         )
 
     # paho 1.6 and 2.x hand over different tails of arguments
@@ -183,6 +187,10 @@ class Connection:
 
     def _hear_suback(self, _client: Any, _userdata: Any, message_id: int, granted: Any, *_tail: Any) -> None:
         self._subscribed[message_id] = tuple(_code_from(code) for code in granted)
+
+    def _hear_trouble(self, _client: Any, _userdata: Any, level: int, text: str) -> None:
+        if level == _ERROR_LEVEL:
+            self._trouble = text
 
     def _hear_message(self, _client: Any, _userdata: Any, message: Any) -> None:
         if self._on_message is not None:
@@ -221,31 +229,6 @@ class Wakeup:
         self._writer.close()
 
 
-def read_password(path: str) -> Optional[str]:
-    """The password in a file, without the line's end; None for no file.  Raises ConfigError."""
-    if not path:
-        return None
-    try:
-        with open(path, "rb") as file:
-            content = file.read(65536)
-            mode = os.fstat(file.fileno()).st_mode
-        password = content.decode("utf-8").rstrip("\r\n")
-    except OSError as error:
-        raise ConfigError(
-            "[mqtt] password_file %s cannot be read: %s; give a file that the service's user may read"
-            % (path, error.strerror)
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            "[mqtt] password_file %s is not UTF-8 text; write the password alone into it" % path
-        ) from error
-    if not password:
-        raise ConfigError("[mqtt] password_file %s is empty; write the password into it" % path)
-    if mode & stat.S_IROTH:
-        _LOGGER.warning("password file %s can be read by everybody on this machine: chmod o-r %s", path, path)
-    return password
-
-
 def _queued_bytes(link: Any) -> int:
     """What the other side's kernel has not acknowledged."""
     if link is None:
@@ -267,21 +250,6 @@ def _new_client(client_id: str) -> Any:
     versions = getattr(paho, "CallbackAPIVersion", None)  # paho 2 wants it said
     leading = (versions.VERSION2,) if versions else ()
     return client_class(*leading, client_id=client_id, clean_session=True, reconnect_on_failure=False)
-
-
-def _tls_context_from(config: MqttConfig) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=config.ca_file or None)
-        if config.certificate_file:
-            context.load_cert_chain(config.certificate_file, config.key_file)
-    except OSError as error:  # SSLError is one
-        files = ", ".join(name for name in (config.ca_file, config.certificate_file, config.key_file) if name)
-        raise ConfigError(
-            "[mqtt] certificates (%s) cannot be used: %s; give PEM files that the service's user may read"
-            % (files, error.strerror or error)
-        ) from error
-    context.options |= ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1  # 3.6 knows no minimum_version
-    return context
 
 
 def _code_from(code: Any) -> int:

@@ -10,12 +10,13 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Sequence  # noqa: UP035 - Python 3.6 imports this too, through conftest
 
 import pytest
 
 from edge.config import MqttConfig
 from tests.edge.socket_broker import wait_until
+from tests.system.certificates import make_certificates
 
 PASSWORDS = {"corner": "s3cret", "deaf": "s3cret", "viewer": "viewpw"}
 _ACL = """
@@ -37,13 +38,14 @@ class Mosquitto:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port, self.tls_port = _free_ports(2)
+        self.port, self.tls_port, self.mutual_port, self.unused_port = free_ports(4)
+        self.server_certificate = "server"
         self._process: Any = None
         for user, password in PASSWORDS.items():
             self.password_file(user).write_text(password + "\n")
             self.password_file(user).chmod(0o600)
-        _make_certificates(folder)
-        self._write_settings()
+        make_certificates(folder)
+        self.write_settings()
 
     def __enter__(self) -> "Mosquitto":
         return self.start()
@@ -68,10 +70,35 @@ class Mosquitto:
             ),
         )
 
+    def mutual_config(self, certificate: str = "corner", **changes: Any) -> MqttConfig:
+        """Known by a certificate instead of a password."""
+        own = dict(
+            certificate_file=str(self.folder / (certificate + ".crt")),
+            key_file=str(self.folder / (certificate + ".key")),
+        )
+        return self.tls_config(**dict(dict(own, port=self.mutual_port, username="", password_file=""), **changes))
+
+    def set_password(self, user: str, password: str) -> None:
+        """Change it at the broker, which reads its files again."""
+        subprocess.check_call(["mosquitto_passwd", "-b", str(self.folder / "passwords"), user, password])
+        self.reload()
+
+    def reload(self) -> None:
+        """Let a running broker read its users and rules again."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid)
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
     def start(self) -> "Mosquitto":
         with open(str(self.folder / "log"), "ab") as log:
             self._process = subprocess.Popen(
-                [_mosquitto(), "-c", str(self.folder / "mosquitto.conf")], stdout=log, stderr=log
+                [str(find_mosquitto()), "-c", str(self.folder / "mosquitto.conf")], stdout=log, stderr=log
             )
         assert wait_until(lambda: _answers(self.port) and _answers(self.tls_port)), (self.folder / "log").read_text()
         return self
@@ -87,9 +114,15 @@ class Mosquitto:
         if self._process is not None:
             self._process.send_signal(signal.SIGSTOP if is_hanging else signal.SIGCONT)
 
-    def _write_settings(self) -> None:
+    def write_settings(self, acl: str = _ACL, options: Sequence[str] = (), **replaced: str) -> None:
+        """The broker's files, read at its next start.
+
+        Args:
+            options: more lines of its configuration.
+            replaced: values that stand instead of the tests' own, by option.
+        """
         folder = self.folder
-        (folder / "acl").write_text(_ACL)
+        (folder / "acl").write_text(acl)
         (folder / "acl").chmod(0o600)
         (folder / "passwords").write_text("")
         (folder / "passwords").chmod(0o600)
@@ -99,14 +132,20 @@ class Mosquitto:
             "allow_anonymous false",
             "password_file %s/passwords" % folder,
             "acl_file %s/acl" % folder,
-            "persistence false",
-            "max_queued_messages 100000",  # by default it drops what a reader is 1000 behind with
-            "listener %d 127.0.0.1" % self.port,
-            "listener %d 127.0.0.1" % self.tls_port,
-            "cafile %s/ca.crt" % folder,
-            "certfile %s/server.crt" % folder,
-            "keyfile %s/server.key" % folder,
+            "persistence %s" % replaced.get("persistence", "false"),
+            # by default it drops what a reader is 1000 behind with
+            "max_queued_messages %s" % replaced.get("max_queued_messages", "100000"),
         ]
+        lines += list(options)
+        lines.append("listener %d 127.0.0.1" % self.port)
+        encryption = [
+            "cafile %s/ca.crt" % folder,
+            "certfile %s/%s.crt" % (folder, self.server_certificate),
+            "keyfile %s/%s.key" % (folder, self.server_certificate),
+        ]
+        lines += ["listener %d 127.0.0.1" % self.tls_port] + encryption
+        lines += ["listener %d 127.0.0.1" % self.mutual_port] + encryption
+        lines += ["require_certificate true", "use_identity_as_username true"]
         if os.geteuid() == 0:
             lines.insert(0, "user root")
         (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
@@ -114,63 +153,17 @@ class Mosquitto:
 
 @pytest.fixture
 def mosquitto(tmp_path):
-    if _mosquitto() is None or shutil.which("openssl") is None:
+    if find_mosquitto() is None or shutil.which("openssl") is None:
         pytest.skip("mosquitto or openssl is not installed: apt-get install mosquitto openssl")
     with Mosquitto(tmp_path) as broker:
         yield broker
 
 
-def _mosquitto():
+def find_mosquitto():
     return shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
-def _make_certificates(folder: Path) -> None:
-    """An authority, a server certificate for `localhost` alone, and an authority that has signed nothing."""
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    for name in ("ca", "other-ca"):
-        _openssl(
-            folder,
-            "req",
-            "-x509",
-            *key,
-            "-days",
-            "30",
-            "-subj",
-            "/CN=" + name,
-            "-keyout",
-            name + ".key",
-            "-out",
-            name + ".crt",
-            "-addext",
-            "keyUsage=critical,keyCertSign,cRLSign",
-        )
-    _openssl(folder, "req", *key, "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr")
-    (folder / "server.ext").write_text("subjectAltName=DNS:localhost\n")
-    _openssl(
-        folder,
-        "x509",
-        "-req",
-        "-in",
-        "server.csr",
-        "-CA",
-        "ca.crt",
-        "-CAkey",
-        "ca.key",
-        "-CAcreateserial",
-        "-days",
-        "30",
-        "-extfile",
-        "server.ext",
-        "-out",
-        "server.crt",
-    )
-
-
-def _openssl(folder: Path, *arguments: str) -> None:
-    subprocess.check_output(["openssl"] + list(arguments), cwd=str(folder), stderr=subprocess.STDOUT)
-
-
-def _free_ports(count):
+def free_ports(count):
     trials = [socket.socket() for _ in range(count)]
     try:
         for trial in trials:
