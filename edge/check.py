@@ -8,7 +8,7 @@ from typing import Callable, List, Optional, TextIO
 import numpy as np
 
 from edge import __version__
-from edge.broker_check import CheckResult, check_broker
+from edge.broker_check import CheckResult, check_broker, check_name
 from edge.config import Config, SourceConfig, load_config
 from edge.errors import ConfigError, EdgeError, SourceError
 from edge.scorer import open_scorer
@@ -18,8 +18,12 @@ from engines.bundle import load_bundle
 from engines.errors import EngineError
 
 
-def run_checks(config_path: Optional[Path]) -> List[CheckResult]:
-    """Try everything a node needs, in the order of a start.  A part that fails does not hide the later ones."""
+def run_checks(config_path: Optional[Path], installation_id: Optional[str] = None) -> List[CheckResult]:
+    """Try everything a node needs, in the order of a start.  A part that fails does not hide the later ones.
+
+    Args:
+        installation_id: tells this node from another under the same name; None where it is not known here.
+    """
     results = [_software()]
     if config_path is None:
         results.append(
@@ -40,6 +44,8 @@ def run_checks(config_path: Optional[Path]) -> List[CheckResult]:
     for source in config.source:
         results += _try("source " + source.name, lambda source=source: _check_source(source))  # type: ignore
     results.append(check_broker(config.mqtt, config.node.name))
+    if results[-1].ok:
+        results.append(check_name(config.mqtt, config.node.name, installation_id))
     return results
 
 

@@ -69,12 +69,7 @@ def main(argv: Optional[List[str]] = None) -> int:
 def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="listen and publish, until stopped")
     _add_config(run)
-    run.add_argument(
-        "--state-dir",
-        type=Path,
-        default=None,
-        help="folder that outlasts restarts (default: $STATE_DIRECTORY, else ~/.local/state/soundclr-edge)",
-    )
+    _add_state_dir(run)
     run.add_argument("--duration-s", type=_positive, default=None, help="stop by itself after this time")
 
 
@@ -95,6 +90,7 @@ def _add_classify(commands: Any) -> None:
 def _add_check(commands: Any) -> None:
     check = commands.add_parser("check", help="try configuration, model, microphone and broker; say what to mend")
     _add_config(check)
+    _add_state_dir(check)
     check.add_argument("--json", action="store_true", help="one JSON object for machines")
 
 
@@ -118,6 +114,15 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=None,
         help="TOML file (default: %s in $CONFIGURATION_DIRECTORY or /etc/soundclr-edge)" % _DEFAULT_CONFIG,
+    )
+
+
+def _add_state_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=None,
+        help="folder that outlasts restarts (default: $STATE_DIRECTORY, else ~/.local/state/soundclr-edge)",
     )
 
 
@@ -177,8 +182,9 @@ def _classify(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     from edge.check import run_checks, write_checks
+    from edge.installation import known_installation_id
 
-    results = run_checks(_found_config(arguments.config))
+    results = run_checks(_found_config(arguments.config), known_installation_id(arguments.state_dir))
     write_checks(results, sys.stdout, as_json=arguments.json)
     return EXIT_DONE if all(result.ok for result in results) else EXIT_FAILED
 

@@ -118,6 +118,11 @@ class Connection:
                 "allow %s to read it in the broker's ACL" % account_of(self._config),
             )
 
+    def request(self, topics: List[str], qos: int = 1) -> None:
+        """Ask for topics, in this order, and do not wait for the broker's word."""
+        if topics and self._client.subscribe([(topic, qos) for topic in topics])[0] != 0:
+            raise self._lost()
+
     def pump(self, timeout_s: float, wakeup: Optional["Wakeup"] = None) -> None:
         """Let the network work: until something came or went, `wakeup` was called, or the time is over.
 

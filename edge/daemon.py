@@ -15,6 +15,7 @@ from edge.health import ProcessUsage
 from edge.installation import read_installation_id
 from edge.listener import Listener
 from edge.messages import MessageFactory
+from edge.namesake import NameGuard
 from edge.publish import Publisher
 from edge.records import Message
 from edge.store import MemoryStore
@@ -55,8 +56,17 @@ class Daemon:
         self._started_s = time.monotonic()
         self._usage = ProcessUsage()
         self._store = MemoryStore()
+        self._installation_id = installation_id
+        self._name_guard = NameGuard(
+            config.mqtt.root, config.node.name, installation_id, boot_id, on_found=self._tell_of_namesake
+        )
         self._publisher = Publisher(
-            config.mqtt, config.node.name, self._store, self._messages_on_connect, installation_id
+            config.mqtt,
+            config.node.name,
+            self._store,
+            self._messages_on_connect,
+            installation_id,
+            subscriptions=self._name_guard.subscriptions,
         )
         self._listeners = [
             Listener(
@@ -127,7 +137,11 @@ class Daemon:
         self._publisher.close(close_by_s - time.monotonic())
         self._store.close()
 
+    def _tell_of_namesake(self) -> None:
+        self._publisher.publish(self._info_message())
+
     def _messages_on_connect(self) -> List[Message]:
+        self._name_guard.begin_connection()
         of_sources = [message for listener in self._listeners for message in listener.messages_on_connect()]
         return [self._info_message()] + of_sources + [self._health_message()]
 
@@ -151,6 +165,8 @@ class Daemon:
                 "latitude_deg": node.latitude_deg,
                 "longitude_deg": node.longitude_deg,
                 "model_sha256": self._bundle.digests["model.onnx"],
+                "installation": self._installation_id,
+                "namesake": self._name_guard.namesake,
             },
         )
 

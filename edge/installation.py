@@ -7,6 +7,8 @@ from typing import Optional
 
 from edge.errors import ConfigError
 
+_OF_SERVICE = Path("/var/lib/soundclr-edge")
+
 
 def find_state_directory(given: Optional[Path] = None) -> Path:
     """Where this installation keeps what must outlast a restart.
@@ -19,6 +21,17 @@ def find_state_directory(given: Optional[Path] = None) -> Path:
     if of_service:
         return Path(of_service)
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "soundclr-edge"
+
+
+def known_installation_id(given: Optional[Path] = None) -> Optional[str]:
+    """This machine's installation id as far as whoever asks can read it: of the folder that `run` would take, else of
+    the service's.  Makes none."""
+    for directory in (find_state_directory(given), _OF_SERVICE):
+        try:
+            return (directory / "installation-id").read_text(encoding="ascii").strip() or None
+        except (OSError, ValueError):
+            continue
+    return None
 
 
 def read_installation_id(directory: Path) -> str:

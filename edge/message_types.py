@@ -129,6 +129,10 @@ MESSAGE_TYPES: Dict[str, MessageType] = {
             Field("latitude_deg", "degrees", "north positive", True),
             Field("longitude_deg", "degrees", "east positive", True),
             Field("model_sha256", "text", "digest of the model's file", True),
+            Field(
+                "installation", "text", "random id of the installation; another node under this name has another", True
+            ),
+            Field("namesake", "text", "installation of another node heard under this name since the start", True),
         ),
     ),
     "health": MessageType(

@@ -5,39 +5,30 @@ there, the rest is sent now or dropped and counted.
 """
 
 import logging
-import random
 import threading
 import time
 import uuid
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Set
 
 from edge.config import MqttConfig
-from edge.connection import Connection, Wakeup
-from edge.connection_errors import NoConnectionError, RefusedError, address_of
+from edge.connection import Connection, Received, Wakeup
+from edge.connection_errors import NoConnectionError, address_of
 from edge.errors import EdgeError
 from edge.messages import status_message
 from edge.outbox import Outbox
 from edge.records import Message
+from edge.retry import RetryHistory, RetryPolicy
 from edge.store import Store, health_of_store
 
+__all__ = ["Publisher", "RetryPolicy"]
+
 _LOGGER = logging.getLogger(__name__)
-_STABLE_S = 10.0  # a connection that lasts this long was a good one
-_SHORT_CONNECTIONS = 3  # so many bad ones in a row look like two nodes under one id
 _UNACKNOWLEDGED = 40  # messages that are not durable and wait for the broker's word
 _PENDING = 256
 _IDLE_S = 1.0
 _CONGESTED_S = 0.1  # how often to see whether the link takes bytes again
 _FAREWELL_SHARE = 0.3  # of the time to close: kept for `offline`
-
-
-class RetryPolicy(NamedTuple):
-    """How long to wait before the next attempt."""
-
-    first_s: float = 1.0  # doubles with each failure
-    longest_s: float = 30.0
-    refused_s: float = 60.0  # after a refusal, which haste does not mend
-    acknowledge_s: float = 60.0  # a broker that owes its word for longer than this is left for a new connection
 
 
 class Publisher:
@@ -47,6 +38,8 @@ class Publisher:
         store: owned by the caller, who closes it after the publisher.
         on_connect_messages: info and source states, asked for on every connection, in the publisher's thread.
         installation_id: makes the client id this installation's own; of this process where None.
+        subscriptions: topics to read, without wildcards, and what takes their messages, in the publisher's thread. A
+            broker that does not allow it is published to all the same.
     """
 
     def __init__(
@@ -57,8 +50,11 @@ class Publisher:
         on_connect_messages: Callable[[], List[Message]],
         installation_id: Optional[str] = None,
         retry: Optional[RetryPolicy] = None,
+        subscriptions: Optional[Mapping[str, Callable[[Received], None]]] = None,
     ) -> None:
+        self._subscriptions = dict(subscriptions or {})
         self._config, self._retry, self._store = config, retry or RetryPolicy(), store
+        self._history = RetryHistory(self._retry)
         self._on_connect_messages = on_connect_messages
         self._where = address_of(config)
         self._client_id = "%s-%s" % (node, installation_id or uuid.uuid4().hex[:8])
@@ -74,7 +70,7 @@ class Publisher:
         self._wakeup = Wakeup()
         self._thread = threading.Thread(target=self._run, name="mqtt-publisher", daemon=True)
         self._state, self._last_error = "connecting", ""
-        self._connections = self._sent = self._dropped = self._failures = self._short_connections = 0
+        self._connections = self._sent = self._dropped = 0
 
     def __enter__(self) -> "Publisher":
         return self.open()
@@ -151,14 +147,14 @@ class Publisher:
     def _run(self) -> None:
         while not self._closing.is_set():
             self._connect_and_serve(should_stop=self._closing.is_set)
-            self._closing.wait(self._delay_s())
+            self._closing.wait(self._history.delay_s())
         if self._store.counts().waiting:  # closed before there was a connection, or between two: one last attempt
             self._connect_and_serve(should_stop=lambda: time.monotonic() >= self._deadline_s)
 
     def _connect_and_serve(self, should_stop: Callable[[], bool]) -> None:
         started_s = time.monotonic()
         try:
-            connection = Connection(self._config, self._client_id, self._offline)
+            connection = Connection(self._config, self._client_id, self._offline, self._hear)
             try:
                 connection.open(should_stop=should_stop)
                 started_s = time.monotonic()
@@ -170,13 +166,16 @@ class Publisher:
             self._note_failure(error, time.monotonic() - started_s)
         except Exception:  # the thread's boundary: a silent publisher would look alive
             _LOGGER.exception("mqtt: a fault inside the publisher; it begins anew")
-            self._state, self._failures = "fault", self._failures + 1
+            self._state = "fault"
+            self._history.note_fault()
 
     def _serve(self, connection: Connection) -> None:
         _LOGGER.info("mqtt: connected to %s as %s", self._where, self._client_id)
         self._connections += 1
         with self._lock:  # before the announcement: a state that changes meanwhile is sent after it, and not dropped
             self._state, self._last_error = "connected", ""
+        if not self._history.was_cut_again:  # else it may be a broker that throws out who asks for too much
+            connection.request(list(self._subscriptions))
         self._announce(connection)
         while not self._closing.is_set():
             self._send_waiting(connection)
@@ -187,6 +186,11 @@ class Publisher:
                     "see its log, its load and the network",
                 )
         self._take_leave(connection)
+
+    def _hear(self, received: Received) -> None:
+        take = self._subscriptions.get(received.topic)
+        if take is not None:
+            take(received)
 
     def _pause_s(self, connection: Connection) -> float:
         if connection.is_congested:
@@ -248,20 +252,12 @@ class Publisher:
         self._outbox.forget_connection()
 
     def _note_failure(self, error: EdgeError, lasted_s: float) -> None:
-        was_connected = type(error) is NoConnectionError
-        self._failures = 0 if was_connected and lasted_s >= _STABLE_S else self._failures + 1
-        self._short_connections = self._short_connections + 1 if was_connected and lasted_s < _STABLE_S else 0
+        self._history.note(error, lasted_s)
         text = str(error)
-        if self._short_connections >= _SHORT_CONNECTIONS:
+        if self._history.looks_like_two:
             text += "; it does so again and again: is another node running under the client id %s?" % self._client_id
         if not self._closing.is_set():
             level = logging.WARNING if text != self._last_error else logging.DEBUG
             _LOGGER.log(level, "mqtt: %s; trying again", text)
         self._state = error.state if isinstance(error, NoConnectionError) else "misconfigured"
         self._last_error = text
-
-    def _delay_s(self) -> float:
-        delay_s = min(self._retry.longest_s, self._retry.first_s * 2.0 ** min(max(0, self._failures - 1), 16))
-        if self._state == RefusedError.state:
-            delay_s = self._retry.refused_s
-        return delay_s * random.uniform(0.8, 1.0)  # nodes do not come back all at once

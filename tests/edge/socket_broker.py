@@ -148,13 +148,17 @@ class SocketBroker:
                     self._retained[message.topic] = message.payload
                 self.send(message.topic, message.payload)
         elif kind == SUBSCRIBE:
-            topic, _ = read_field(body, 2)
+            patterns, position = [], 2
+            while position < len(body):
+                topic, position = read_field(body, position)
+                patterns.append(topic.decode())
+                position += 1  # its QoS
             with self._lock:
-                link.sendall(bytes([SUBACK << 4, 3]) + body[:2] + b"\x01")
-                self._subscriptions.setdefault(number, []).append(topic.decode())
-                for name, payload in self._retained.items():
-                    if matches(topic.decode(), name):
-                        self._deliver(number, name, payload, True)
+                link.sendall(bytes([SUBACK << 4, 2 + len(patterns)]) + body[:2] + b"\x01" * len(patterns))
+                self._subscriptions.setdefault(number, []).extend(patterns)
+                for pattern in patterns:
+                    for name in [name for name in self._retained if matches(pattern, name)]:
+                        self._deliver(number, name, self._retained[name], True)
         elif kind == PINGREQ:
             link.sendall(bytes([PINGRESP << 4, 0]))
 
