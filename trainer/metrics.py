@@ -53,6 +53,12 @@ def accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(np.asarray(predicted) == np.asarray(labels)))
 
 
+def balanced_accuracy(predicted: np.ndarray, labels: np.ndarray) -> float:
+    """Mean recall of the classes that have clips here."""
+    predicted, labels = np.asarray(predicted), np.asarray(labels)
+    return float(np.mean([(predicted[labels == label] == label).mean() for label in np.unique(labels)]))
+
+
 def confusion_counts(predicted: np.ndarray, labels: np.ndarray, n_labels: int) -> np.ndarray:
     """How often each class (row) was called what (column).  Shape [n_labels, n_labels], int64."""
     counts = np.zeros((n_labels, n_labels), np.int64)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from trainer.commands import evaluate, export, fit
+from trainer.commands import data, evaluate, export, fit
 
-COMMANDS = (fit, evaluate, export)
+COMMANDS = (data, fit, evaluate, export)

@@ -15,7 +15,12 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """The options that name data sets."""
-    parser.add_argument("--data", type=Path, required=True, help="UrbanSound8K or ESC-50: the classes to be known")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        help="UrbanSound8K, ESC-50 (ESC-50#esc10) or own recordings: the classes to be known",
+    )
     parser.add_argument("--foreign", type=Path, default=None, help="another data set: sound that is none of them")
 
 

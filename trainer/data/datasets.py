@@ -1,43 +1,35 @@
-"""UrbanSound8K and ESC-50 / ESC-10 in their official layouts: clips with their class, fold and source."""
+"""Data sets: UrbanSound8K and ESC-50 / ESC-10 in their official layouts, and folders of one's own recordings.
+
+Every clip comes with its class, fold and source. The official tables name `.wav` files; where a copy holds the same
+clips as Ogg Vorbis or FLAC, those are taken.
+"""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import NamedTuple
 
+from trainer.data.clips import SUFFIXES, UNKNOWN_LABEL, Clip, Dataset
+from trainer.data.own_recordings import read_own_recordings
 from trainer.errors import TrainerError
 
-UNKNOWN_LABEL = -1  # the index of a clip that belongs to none of the model's classes
+__all__ = ["UNKNOWN_LABEL", "Clip", "Dataset", "list_dataset", "read_dataset", "read_esc50", "read_urbansound8k"]
+ESC10_SUFFIX = "#esc10"
+URBANSOUND8K_CLASSES = (
+    "air_conditioner",
+    "car_horn",
+    "children_playing",
+    "dog_bark",
+    "drilling",
+    "engine_idling",
+    "gun_shot",
+    "jackhammer",
+    "siren",
+    "street_music",
+)
 
 
-class Clip(NamedTuple):
-    """One labelled recording."""
-
-    path: Path
-    category: str  # the data set's own class name, in lower case with underscores
-    fold: int  # official fold, from 1
-    source_id: str  # Freesound id: clips of one source are not independent
-
-
-class Dataset(NamedTuple):
-    """A data set as found on disk."""
-
-    name: str
-    clips: list[Clip]
-
-    @property
-    def categories(self) -> list[str]:
-        """Class names, sorted."""
-        return sorted({clip.category for clip in self.clips})
-
-    @property
-    def folds(self) -> list[int]:
-        """Official folds that have clips here."""
-        return sorted({clip.fold for clip in self.clips})
-
-
-def read_urbansound8k(root: Path) -> Dataset:
+def list_urbansound8k(root: Path) -> Dataset:
     """UrbanSound8K (Salamon et al., 2014): `metadata/UrbanSound8K.csv`, `audio/foldN/`; classes in classID order."""
     columns = ("slice_file_name", "fsID", "fold", "class")
     rows = _read_table(root / "metadata" / "UrbanSound8K.csv", columns)
@@ -50,37 +42,77 @@ def read_urbansound8k(root: Path) -> Dataset:
         )
         for row in rows
     ]
-    return _complete(Dataset("UrbanSound8K", clips), root)
+    return Dataset("UrbanSound8K", [_as_found(clip) for clip in clips], URBANSOUND8K_CLASSES)
 
 
-def read_esc50(root: Path) -> Dataset:
+def list_esc50(root: Path) -> Dataset:
     """ESC-50 or its ESC-10 subset (Piczak, 2015): `meta/esc50.csv`, `audio/`.
 
-    The classes are those that the table lists; a table of ESC-50 cut down to `esc10` rows gives ESC-10.
+    The classes are those that the table lists.
     """
     rows = _read_table(root / "meta" / "esc50.csv", ("filename", "fold", "category", "src_file"))
     clips = [Clip(root / "audio" / row["filename"], row["category"], int(row["fold"]), row["src_file"]) for row in rows]
-    return _complete(Dataset("ESC-50" if len({c.category for c in clips}) > 10 else "ESC-10", clips), root)
+    return Dataset(_name_esc(clips), [_as_found(clip) for clip in clips])
 
 
-def read_dataset(root: Path) -> Dataset:
-    """Recognise a data set by its layout and read it.
+def list_esc10(root: Path) -> Dataset:
+    """The ten classes of ESC-10 out of ESC-50 (its column `esc10`)."""
+    path = root / "meta" / "esc50.csv"
+    chosen = {row["filename"] for row in _read_table(path, ("filename", "fold", "esc10")) if row["esc10"] == "True"}
+    clips = [clip for clip in list_esc50(root).clips if _official_name(clip.path, chosen)]
+    if not clips:
+        raise TrainerError("%s marks no row as esc10; expected the official table" % path)
+    return Dataset(_name_esc(clips), clips)
+
+
+def list_dataset(root: Path) -> Dataset:
+    """Recognise a data set by its layout and list its clips, whether their files are there or not.
+
+    Args:
+        root: folder of UrbanSound8K, of ESC-50 or ESC-10, or of own recordings (`trainer.data.own_recordings`), or a
+            table of own recordings. `PATH#esc10` takes ESC-10's ten classes out of ESC-50.
 
     Raises:
-        TrainerError: the folder holds neither layout, or its table names files that are not there.
+        TrainerError: no layout is recognised, or a table cannot be read.
     """
+    if str(root).endswith(ESC10_SUFFIX):
+        return list_esc10(Path(str(root)[: -len(ESC10_SUFFIX)]))
     root = Path(root)
     if (root / "metadata" / "UrbanSound8K.csv").is_file():
-        return read_urbansound8k(root)
+        return list_urbansound8k(root)
     if (root / "meta" / "esc50.csv").is_file():
-        return read_esc50(root)
+        return list_esc50(root)
+    own = read_own_recordings(root)
+    if own is not None:
+        return own
     raise TrainerError(
-        "%s holds no data set that is known here; expected metadata/UrbanSound8K.csv (UrbanSound8K) "
-        "or meta/esc50.csv (ESC-50, ESC-10): give the folder that contains it" % root
+        "%s holds no data set that is known here; expected metadata/UrbanSound8K.csv (UrbanSound8K), meta/esc50.csv "
+        "(ESC-50, ESC-10), a table with the columns path and label, or folders of recordings named for their class: "
+        "give the folder that contains it" % root
     )
 
 
+def read_dataset(root: Path) -> Dataset:
+    """List a data set whose files are all there.
+
+    Raises:
+        TrainerError: as `list_dataset`, or the table names files that are not there.
+    """
+    return _complete(list_dataset(root), root)
+
+
+def read_urbansound8k(root: Path) -> Dataset:
+    """UrbanSound8K whose files are all there.  Raises TrainerError."""
+    return _complete(list_urbansound8k(root), root)
+
+
+def read_esc50(root: Path) -> Dataset:
+    """ESC-50 or ESC-10 whose files are all there.  Raises TrainerError."""
+    return _complete(list_esc50(root), root)
+
+
 def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of an official table, each with a value in these columns.  Raises TrainerError."""
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -112,3 +144,19 @@ def _complete(dataset: Dataset, root: Path) -> Dataset:
             % (root, len(absent), len(dataset.clips), absent[0])
         )
     return dataset
+
+
+def _name_esc(clips: list[Clip]) -> str:
+    return "ESC-50" if len({clip.category for clip in clips}) > 10 else "ESC-10"
+
+
+def _official_name(path: Path, names: set[str]) -> bool:
+    return any(path.stem + suffix in names for suffix in SUFFIXES)
+
+
+def _as_found(clip: Clip) -> Clip:
+    """The clip, under the name of a lossy or packed copy where the official name is not there."""
+    if clip.path.is_file():
+        return clip
+    others = [clip.path.with_suffix(suffix) for suffix in SUFFIXES]
+    return next((clip._replace(path=other) for other in others if other.is_file()), clip)

@@ -14,7 +14,7 @@ import soxr
 from trainer.data.datasets import UNKNOWN_LABEL, Clip
 from trainer.errors import TrainerError
 
-_MIN_CLIP_S = 0.05
+MIN_CLIP_S = 0.05
 
 
 class Waveforms(NamedTuple):
@@ -49,10 +49,10 @@ def read_waveform(path: Path, sample_rate_hz: int) -> np.ndarray:
     mono = samples.mean(axis=1)
     heard = np.flatnonzero(mono)
     mono = mono[: heard[-1] + 1] if len(heard) else mono[:0]
-    if len(mono) < _MIN_CLIP_S * rate or not np.isfinite(mono).all():
+    if len(mono) < MIN_CLIP_S * rate or not np.isfinite(mono).all():
         raise TrainerError(
             "%s holds %.3f s of sound, or values that are not finite; expected at least %.2f s: "
-            "remove it from the table" % (path, len(mono) / rate, _MIN_CLIP_S)
+            "remove it from the table" % (path, len(mono) / rate, MIN_CLIP_S)
         )
     return mono if rate == sample_rate_hz else soxr.resample(mono, rate, sample_rate_hz)
 
