@@ -19,3 +19,11 @@ class RuntimeUnavailableError(EngineError):
 
 class SelfTestError(EngineError):
     """A runtime whose results differ from those that the bundle records."""
+
+
+class CompileError(EngineError):
+    """A network that TensorRT does not build here, or not within the memory and the time allowed."""
+
+
+class RefusedError(CompileError):
+    """A build that failed for good: the same network on the same device and versions would fail again."""

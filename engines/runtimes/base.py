@@ -16,6 +16,7 @@ class Runtime(ABC):
     """A bundle's network, ready to run in the thread that opened it."""
 
     name = ""
+    precision = "fp32"  # "fp32", "fp16", "int8": how far its answers may be off, see engines.selftest
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
@@ -71,6 +72,7 @@ class DeviceRuntime(ABC):
     """
 
     name = ""
+    precision = "fp32"  # "fp32", "fp16", "int8": how far its answers may be off, see engines.selftest
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Sequence
 
 import numpy as np
 
@@ -35,16 +35,23 @@ LABELS = ["low", "high"]
 # the picture. Written down as ONNX bytes by `trainer`-free code below, at opset 13.
 
 
-def write_tiny_bundle(folder: Path, change: Callable[[Dict[str, Any]], None] = lambda manifest: None) -> Path:
-    """Write a whole bundle.  `change` edits the manifest before it is written."""
+def write_tiny_bundle(
+    folder: Path,
+    change: Callable[[Dict[str, Any]], None] = lambda manifest: None,
+    variants: Sequence[str] = (),
+) -> Path:
+    """Write a whole bundle.  `change` edits the manifest before it is written; `variants`: "fp16", "int8"."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(tiny_network())
+    for variant in variants:
+        (folder / ("model.%s.onnx" % variant)).write_bytes(tiny_network(variant))
     samples = 0.1 * np.sin(2 * np.pi * 440.0 * np.arange(SPEC.window_samples) / SPEC.sample_rate_hz)
     samples = samples.astype(np.float32)
     logmel = compute_logmel(samples, SPEC).astype(np.float32)
     np.savez(str(folder / "selftest.npz"), samples=samples, logmel=logmel, logits=tiny_logits(logmel))
     (folder / "MODEL_CARD.md").write_text("# tiny\n", encoding="utf-8")
-    files = {name: sha256_of_file(folder / name) for name in ("model.onnx", "selftest.npz", "MODEL_CARD.md")}
+    names = ["model.onnx", "selftest.npz", "MODEL_CARD.md"] + ["model.%s.onnx" % variant for variant in variants]
+    files = {name: sha256_of_file(folder / name) for name in names}
     manifest = {
         "schema": 1,
         "name": "tiny",
@@ -72,15 +79,35 @@ def tiny_logits(logmel: np.ndarray) -> np.ndarray:
     return np.array([logmel[:half].mean(), logmel[half:].mean(), -0.8], np.float32)
 
 
-def tiny_network() -> bytes:
-    """ONNX of `tiny_logits`: Flatten and Gemm, opset 13, IR 7, as protocol-buffer bytes."""
+def tiny_network(variant: str = "fp32") -> bytes:
+    """ONNX of `tiny_logits`: Flatten and Gemm, opset 13, IR 7, as protocol-buffer bytes.
+
+    Args:
+        variant: "fp16" holds weights in half precision between two casts, "int8" rounds its input to eight bits.
+    """
     half, frames = SPEC.n_mels // 2, SPEC.window_frames
-    weights = np.zeros((SPEC.n_mels * frames, 3), np.float32)
+    weights = np.zeros((SPEC.n_mels * frames, 3), np.float16 if variant == "fp16" else np.float32)
     weights[: half * frames, 0] = weights[half * frames :, 1] = 1.0 / (half * frames)
-    bias = np.array([0.0, 0.0, -0.8], np.float32)
+    bias = np.array([0.0, 0.0, -0.8], weights.dtype)
+    tensors = [_tensor("weights", weights), _tensor("bias", bias)]
     nodes = [_node("Flatten", ["logmel"], ["flat"]), _node("Gemm", ["flat", "weights", "bias"], ["logits"])]
+    if variant == "fp16":
+        nodes = [
+            _node("Cast", ["logmel"], ["half"], to=10),
+            _node("Flatten", ["half"], ["flat"]),
+            _node("Gemm", ["flat", "weights", "bias"], ["half_logits"]),
+            _node("Cast", ["half_logits"], ["logits"], to=1),
+        ]
+    elif variant == "int8":
+        scale = ["scale", "zero"]
+        nodes[0:1] = [
+            _node("QuantizeLinear", ["logmel"] + scale, ["eight"]),
+            _node("DequantizeLinear", ["eight"] + scale, ["rounded"]),
+            _node("Flatten", ["rounded"], ["flat"]),
+        ]
+        tensors += [_tensor("scale", np.array(1 / 127, np.float32)), _tensor("zero", np.array(0, np.int8))]
     graph = b"".join(_field(1, node) for node in nodes) + _field(2, b"tiny")
-    graph += _field(5, _tensor("weights", weights)) + _field(5, _tensor("bias", bias))
+    graph += b"".join(_field(5, tensor) for tensor in tensors)
     graph += _field(11, _value("logmel", [1, 1, SPEC.n_mels, frames])) + _field(12, _value("logits", [1, 3]))
     opset = _field(1, b"") + _number(2, 13)
     return _number(1, 7) + _field(7, graph) + _field(8, opset)
@@ -103,14 +130,17 @@ def _number(number: int, value: int) -> bytes:
     return _varint(number << 3) + _varint(value)
 
 
-def _node(operator: str, inputs: Any, outputs: Any) -> bytes:
+def _node(operator: str, inputs: Any, outputs: Any, **attributes: int) -> bytes:
     names = b"".join(_field(1, name.encode()) for name in inputs) + b"".join(_field(2, n.encode()) for n in outputs)
-    return names + _field(3, outputs[0].encode()) + _field(4, operator.encode())
+    integer = 2  # AttributeProto.type
+    given = [_field(1, name.encode()) + _number(3, value) + _number(20, integer) for name, value in attributes.items()]
+    return names + _field(3, outputs[0].encode()) + _field(4, operator.encode()) + b"".join(_field(5, a) for a in given)
 
 
 def _tensor(name: str, values: np.ndarray) -> bytes:
     dims = b"".join(_number(1, size) for size in values.shape)
-    return dims + _number(2, 1) + _field(8, name.encode()) + _field(9, values.astype("<f4").tobytes())
+    kinds = {"float32": 1, "int8": 3, "float16": 10}  # TensorProto.DataType
+    return dims + _number(2, kinds[values.dtype.name]) + _field(8, name.encode()) + _field(9, values.tobytes())
 
 
 def _value(name: str, shape: Any) -> bytes:

@@ -1,0 +1,3 @@
+"""Stand-in for PyCUDA."""
+
+VERSION = (2022, 1)
