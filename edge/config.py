@@ -69,6 +69,14 @@ class EventsConfig(NamedTuple):
     max_event_s: float = 60.0  # an update is sent each time an event has lasted this long again
 
 
+class StoreConfig(NamedTuple):
+    """[store]: what must not be lost, in the state directory."""
+
+    kind: str = "sqlite"  # "sqlite", or "memory": nothing is written, and a restart forgets
+    max_bytes: int = 500000000  # beyond that the oldest goes
+    max_age_days: float = 30.0
+
+
 class PublishConfig(NamedTuple):
     """[publish]"""
 
@@ -102,6 +110,7 @@ class Config(NamedTuple):
     gate: GateConfig = GateConfig()
     events: EventsConfig = EventsConfig()
     publish: PublishConfig = PublishConfig()
+    store: StoreConfig = StoreConfig()
 
 
 def load_config(path: Path) -> Config:
@@ -146,6 +155,7 @@ def config_from_mapping(values: Dict[str, Any]) -> Config:
         gate=_read_table(GateConfig, "[gate]", values.get("gate", {})),
         events=_read_table(EventsConfig, "[events]", values.get("events", {})),
         publish=_read_table(PublishConfig, "[publish]", values.get("publish", {})),
+        store=_read_table(StoreConfig, "[store]", values.get("store", {})),
     )
     _check(config)
     return config
@@ -219,6 +229,7 @@ def _check(config: Config) -> None:
 
 def _conditions(config: Config) -> List[Tuple[bool, str]]:
     mqtt, model, gate, events, publish = config.mqtt, config.model, config.gate, config.events, config.publish
+    store = config.store
     latitude, longitude = config.node.latitude_deg, config.node.longitude_deg
     conditions = [
         (latitude is None or -90 <= latitude <= 90, "[node]: latitude_deg is %s; expected -90 to 90" % latitude),
@@ -281,6 +292,9 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
             min(publish.classification_interval_s, publish.state_interval_s, publish.health_interval_s) >= 0.1,
             "[publish]: an interval is below 0.1 s; expected at least that",
         ),
+        (store.kind in ("sqlite", "memory"), '[store]: kind is %r; expected "sqlite" or "memory"' % store.kind),
+        (store.max_bytes >= 1000000, "[store]: max_bytes is %d; expected at least 1000000" % store.max_bytes),
+        (0 < store.max_age_days <= 36500, "[store]: max_age_days is %g; expected above 0" % store.max_age_days),
     ]
     for source in config.source:
         conditions += _source_conditions(source)

@@ -13,18 +13,21 @@ from edge.clock import SourceClock, new_boot_id
 from edge.config import Config
 from edge.health import ProcessUsage
 from edge.installation import read_installation_id
+from edge.interrupted import restart_ends
 from edge.listener import Listener
 from edge.messages import MessageFactory
 from edge.namesake import NameGuard
 from edge.publish import Publisher
 from edge.records import Message
-from edge.store import MemoryStore
+from edge.storage import open_store
+from edge.store import MemoryStore, Store
 from edge.supervision import Supervision
 from edge.systemd_notify import Notifier
 from engines.bundle import Bundle, load_bundle
 
 _LOGGER = logging.getLogger(__name__)
 _CLOSE_TIMEOUT_S = 4.5  # all in all: a service manager is promised 5 s
+_STORE_TIMEOUT_S = 0.7  # of it for the disk to take what was said last, so that it may be sent
 _FLUSH_TIMEOUT_S = 2.0  # of it, at least, for the broker
 _POLL_S = 0.2
 
@@ -35,6 +38,7 @@ class Daemon:
     Args:
         installation_id: tells this installation from a copy of its card (`edge.installation`).
         stop: set it to end `run`.
+        store: owned by the caller, who closes it afterwards; one in memory where None.
         notifier: the line to systemd; $NOTIFY_SOCKET's where None.
     """
 
@@ -45,6 +49,7 @@ class Daemon:
         installation_id: str,
         stop: threading.Event,
         notifier: Optional[Notifier] = None,
+        store: Optional[Store] = None,
     ) -> None:
         self._config, self._bundle, self._stop = config, bundle, stop
         self._notifier = notifier or Notifier()
@@ -55,7 +60,7 @@ class Daemon:
         self._started = self._clock.utc_now()
         self._started_s = time.monotonic()
         self._usage = ProcessUsage()
-        self._store = MemoryStore()
+        self._store = store if store is not None else MemoryStore()
         self._installation_id = installation_id
         self._name_guard = NameGuard(
             config.mqtt.root, config.node.name, installation_id, boot_id, on_found=self._tell_of_namesake
@@ -89,6 +94,8 @@ class Daemon:
             EdgeError, EngineError: a source, the bundle or the runtime cannot be used.
             Exception: whatever a source's thread died of.
         """
+        for message in restart_ends(self._store, self._factory):
+            self._publisher.publish(message)
         try:
             for listener in self._listeners:
                 listener.start()
@@ -134,8 +141,8 @@ class Daemon:
         for listener in self._listeners:
             if not listener.join(max(0.0, join_by_s - time.monotonic())):
                 _LOGGER.error("source %s did not stop in time", listener.name)
+        self._store.flush(_STORE_TIMEOUT_S)
         self._publisher.close(close_by_s - time.monotonic())
-        self._store.close()
 
     def _tell_of_namesake(self) -> None:
         self._publisher.publish(self._info_message())
@@ -189,8 +196,9 @@ def run_daemon(config: Config, state_directory: Path, *, duration_s: Optional[fl
     """Run a node in this process until SIGTERM or SIGINT.  Returns the exit status."""
     stop = threading.Event()
     installation_id = read_installation_id(state_directory)
-    with _StopSignals(stop):
-        Daemon(config, load_bundle(Path(config.model.bundle)), installation_id, stop).run(duration_s)
+    bundle = load_bundle(Path(config.model.bundle))
+    with _StopSignals(stop), open_store(config.store, state_directory) as store:
+        Daemon(config, bundle, installation_id, stop, store=store).run(duration_s)
     return 0
 
 

@@ -42,6 +42,13 @@ class StoreCounts(NamedTuple):
     set_aside: int = 0  # files that could not be read and were moved out of the way, since the store was opened
 
 
+class OpenEvent(NamedTuple):
+    """An event that was begun and not ended."""
+
+    message: Message  # the last that told of it
+    known_ms: int  # UTC, milliseconds since the epoch: it is known to have lasted until then
+
+
 class Store(ABC):
     """Durable messages in the order in which they came.  All methods may be called from several threads."""
 
@@ -71,8 +78,8 @@ class Store(ABC):
         """Wait until everything put so far is sendable.  Returns whether it is."""
 
     @abstractmethod
-    def open_events(self) -> List[Message]:
-        """The last message of each event that earlier starts of the daemon began and did not end, oldest first."""
+    def open_events(self) -> List[OpenEvent]:
+        """The events that earlier starts of the daemon began and did not end, oldest first."""
 
     @abstractmethod
     def counts(self) -> StoreCounts:
@@ -144,7 +151,7 @@ class MemoryStore(Store):
         """See Store: there is nothing to wait for."""
         return True
 
-    def open_events(self) -> List[Message]:
+    def open_events(self) -> List[OpenEvent]:
         """See Store: of earlier starts nothing is known."""
         return []
 

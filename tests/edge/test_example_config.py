@@ -14,6 +14,7 @@ from edge.config import (
     NodeConfig,
     PublishConfig,
     SourceConfig,
+    StoreConfig,
     load_config,
 )
 
@@ -26,6 +27,7 @@ TABLES = {
     "gate": GateConfig,
     "events": EventsConfig,
     "publish": PublishConfig,
+    "store": StoreConfig,
 }
 SETTING = re.compile(r"#(?=[a-z\[])")  # explanations have a blank after the #
 

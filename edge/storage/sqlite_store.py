@@ -1,0 +1,144 @@
+"""Durable messages in an SQLite file.
+
+Whoever puts a message only takes a lock for an instant: it goes to memory, and the thread `store-writer` writes what
+has come meanwhile in one transaction. That thread alone owns the connection that writes; reading has another one,
+under a lock of its own. What the disk does not take stays in memory, is sent from there, and is written when the disk
+can do so again.
+"""
+
+import itertools
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Callable, List, Optional
+
+from edge.clock import SystemClock
+from edge.config import StoreConfig
+from edge.records import Message
+from edge.storage.database import Entry
+from edge.storage.faults import DamagedError, DiskError
+from edge.storage.ledger import Ledger
+from edge.storage.reader import Reader
+from edge.storage.writer import Rhythm, Writer
+from edge.store import OpenEvent, Store, StoreCounts, StoredRow
+
+_LOGGER = logging.getLogger(__name__)
+_MEMORY_ROWS = 10000
+_CLOSE_S = 2.0
+
+
+class SqliteStore(Store):
+    """A store that outlives the process, a kill and a power cut.
+
+    Args:
+        directory: the installation's state directory.
+        memory_rows: so many are kept in memory while the disk does not take them.
+        clock: the machine's.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        config: Optional[StoreConfig] = None,
+        rhythm: Optional[Rhythm] = None,
+        memory_rows: int = _MEMORY_ROWS,
+        clock: Optional[SystemClock] = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._condition = threading.Condition()  # held around every use of the ledger, never around one of the disk
+        self._ledger = Ledger(memory_rows)
+        self._reader = Reader(directory)
+        self._writer = Writer(
+            directory,
+            config or StoreConfig(),
+            rhythm or Rhythm(),
+            self._ledger,
+            self._condition,
+            self._reader,
+            self._clock,
+        )
+
+    def open(self) -> "SqliteStore":
+        """Take hold of the file; a disk that fails is not fatal.  Raises ConfigError: another process has it."""
+        self._writer.open()
+        return self
+
+    def put(self, message: Message) -> int:
+        """See Store."""
+        now = self._clock.now()
+        with self._condition:
+            row = self._ledger.put(message, int(round(1000 * now.epoch_s)), now.synced, time.monotonic())
+            self._condition.notify_all()
+            return row
+
+    @property
+    def sendable_row(self) -> int:
+        """See Store."""
+        with self._condition:
+            return self._writer.sendable_row()
+
+    def call_when_sendable(self, callback: Callable[[], None]) -> None:
+        """See Store."""
+        self._writer.callback = callback
+
+    def peek(self, limit: int, after: int = 0) -> List[StoredRow]:
+        """See Store.  What cannot be read is left out, and the writer is told."""
+        with self._condition:
+            ledger, last_row = self._ledger, self._writer.sendable_row()
+            beyond = itertools.islice(ledger.waiting.after(after), limit)
+            rows = list(itertools.takewhile(lambda row: row <= last_row, beyond))
+            pending = [ledger.pending[row] for row in rows if row in ledger.pending]
+            row_of = {ledger.id_of(row): row for row in rows if row not in ledger.pending}
+            once_more = {row for row in rows if row in ledger.once_more}
+        found = [StoredRow(each.row, each.message, each.put_ms) for each in pending]
+        found += [StoredRow(row_of[entry.id], entry.message, entry.put_ms) for entry in self._read(sorted(row_of))]
+        return [stored._replace(put_ms=0) if stored.row in once_more else stored for stored in sorted(found)]
+
+    def ack(self, row: int) -> None:
+        """See Store."""
+        with self._condition:
+            if self._ledger.ack(row):
+                self._writer.note_acknowledged()
+
+    def flush(self, timeout_s: float) -> bool:
+        """See Store."""
+        with self._condition:
+            wanted = self._ledger.last_row
+            with self._writer.hurrying():
+                return self._condition.wait_for(lambda: self._writer.sendable_row() >= wanted, timeout_s)
+
+    def open_events(self) -> List[OpenEvent]:
+        """See Store."""
+        with self._condition:
+            return list(self._writer.left_open)
+
+    def counts(self) -> StoreCounts:
+        """See Store."""
+        oldest = self.peek(1)
+        age_s = max(0.0, self._clock.now().epoch_s - oldest[0].put_ms / 1000.0) if oldest else None
+        with self._condition:
+            ledger, writer = self._ledger, self._writer
+            return StoreCounts(
+                waiting=len(ledger.waiting),
+                dropped=ledger.dropped,
+                state=writer.state(),
+                rows=ledger.rows,
+                bytes=writer.used_bytes,
+                oldest_s=age_s,
+                set_aside=writer.set_aside,
+            )
+
+    def close(self) -> None:
+        """See Store.  What memory holds is written, if the disk takes it within some seconds."""
+        self._writer.close(_CLOSE_S)
+
+    def _read(self, ids: List[int]) -> List[Entry]:
+        try:
+            return self._reader.read(ids)
+        except DamagedError as error:
+            with self._condition:
+                self._writer.note_damage(str(error))
+        except DiskError as error:
+            _LOGGER.warning("store: %s", error)
+        return []
