@@ -48,8 +48,9 @@ class DepthwiseConv(nn.Conv2d):
 def open_depthwise_padding(network: nn.Module) -> None:
     """Make the plain depthwise convolutions of a network DepthwiseConvs, in place; names and weights stay."""
     for module in network.modules():
-        plain = type(module) is nn.Conv2d and not isinstance(module.padding, str) and module.padding_mode == "zeros"
-        if plain and module.groups == module.in_channels > 1:
+        if type(module) is not nn.Conv2d or isinstance(module.padding, str) or module.padding_mode != "zeros":
+            continue
+        if module.groups == module.in_channels > 1:
             module.__class__ = DepthwiseConv
 
 
