@@ -55,7 +55,8 @@ class Daemon:
         self._notifier = notifier or Notifier()
         self._supervision = Supervision(self._notifier)
         boot_id = new_boot_id()
-        self._factory = MessageFactory(config.mqtt.root, config.node.name, bundle.id, boot_id, bundle.labels)
+        names = [source.name for source in config.source]
+        self._factory = MessageFactory(config.mqtt.root, config.node.name, bundle.id, boot_id, bundle.labels, names)
         self._clock = SourceClock()
         self._started = self._clock.utc_now()
         self._started_s = time.monotonic()
@@ -187,6 +188,8 @@ class Daemon:
             "gaps": sum(c.gaps for c in counts),
             "lost_s": sum(c.lost_s for c in counts),
         }
+        for listener in self._listeners:
+            values.update(listener.health())
         values.update(self._publisher.health())
         values.update(self._usage.measure())
         return self._factory.build("health", self._clock.utc_now(), values)

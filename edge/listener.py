@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from edge.clock import SourceClock
 from edge.config import Config, SourceConfig
@@ -14,11 +14,13 @@ from edge.records import Classification, Message
 from edge.scorer import Scorer, open_scorer
 from edge.sources import source_from_config
 from edge.sources.base import EndOfSource, Source
+from edge.sources.faults import Fault
 from edge.supervision import Stage
 from engines.bundle import Bundle
 from engines.errors import EngineError
 
 _LOGGER = logging.getLogger(__name__)
+_COUNTERS = ("restarts", "stalls", "overflows", "skips", "drifts")  # of a source, told in health
 _READ_TIMEOUT_S = 0.5  # how soon a stop is noticed while no sound comes
 _LOADING_S = 300.0  # a Nano's first start of a model, with its self-test, takes tens of seconds
 _OPENING_S = 90.0  # Python, PortAudio and its look at every device
@@ -63,6 +65,8 @@ class Listener:
         self._clock = SourceClock()
         self._latest: Optional[Classification] = None
         self._active: Tuple[str, ...] = ()
+        self._source: Optional[Source] = None
+        self._fault: Optional[Fault] = None
         self._next_classification_s = self._next_state_s = 0.0
         self._generation = 0  # of pipelines: event ids stay unique when a device returns with another rate
         self.name = source.name
@@ -90,6 +94,20 @@ class Listener:
         """The source's own status and state, for each new connection."""
         return [self._status_message(), self._state_message()]
 
+    def health(self) -> Dict[str, Any]:
+        """The fields of `health` that tell of this source."""
+        source, counts = self._source, self.counts
+        rate_hz, counters = (source.sample_rate_hz, source.counters) if source is not None else (0, {})
+        values: Dict[str, Any] = {
+            "fault": self._fault.code if self._fault is not None else None,
+            "sample_rate_hz": rate_hz,
+            "gaps": counts.gaps,
+            "lost_s": counts.lost_s,
+            "withheld_s": counters.get("withheld_samples", 0) / float(rate_hz or 1),
+        }
+        values.update((name, counters.get(name, 0)) for name in _COUNTERS)
+        return {"%s_%s" % (name, self.name): value for name, value in values.items()}
+
     def _run(self) -> None:
         try:
             self._hear()
@@ -116,20 +134,27 @@ class Listener:
                 result.logit_error,
             )
             self.stage.wait("the source to open", _OPENING_S)
-            with source_from_config(self._source_config) as source:
+            self._source = source_from_config(self._source_config)
+            with self._source as source:
                 _LOGGER.info("source %s: %s", self.name, source.describe())
                 self.ready.set()
                 self._follow(source, scorer)
 
     def _follow(self, source: Source, scorer: Scorer) -> None:
         pipeline: Optional[Pipeline] = None
+        is_broken_off = False
         try:
             while not self._stop.is_set():
                 block = source.read(_READ_TIMEOUT_S)
                 self._set_status(source.status)
+                self._set_fault(source.fault)
+                if self.status == "offline" and pipeline is not None and not is_broken_off:
+                    self._tell(pipeline.finish("gap"))  # nobody knows when sound comes again: what ran ends here
+                    is_broken_off = True
                 if block is None:
                     self._wait_for_sound()
                 else:
+                    is_broken_off = False
                     self._clock.observe(block.first_sample, block.sample_rate_hz, block.captured_at_s)
                     if pipeline is None or pipeline.sample_rate_hz != block.sample_rate_hz:
                         pipeline = self._new_pipeline(scorer, block.sample_rate_hz, pipeline)
@@ -175,6 +200,13 @@ class Listener:
             self.status = status
             self._publish(self._status_message())
 
+    def _set_fault(self, fault: Optional[Fault]) -> None:
+        """A new fault, or the end of one, is told at once."""
+        is_news = (fault.code if fault else None) != (self._fault.code if self._fault else None)
+        self._fault = fault
+        if is_news:
+            self._publish(self._state_message())
+
     def _tell(self, heard: Heard) -> None:
         grace_s = 1.0 / self._bundle.frontend.frames_per_s  # hops are whole frames, and one may be that much shorter
         for classification in heard.classifications:
@@ -208,4 +240,5 @@ class Listener:
             self._active,
             latest.level_dbfs if latest is not None else None,
             latest.background_dbfs if latest is not None else None,
+            self._fault,
         )

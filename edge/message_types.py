@@ -1,14 +1,18 @@
 """The one definition of all v1 messages. Payloads are built from it, JSON Schema is derived from it.
 
-v1 may gain fields, never rename or drop one. `<label>` in a name stands for one field for each of the bundle's labels.
+v1 may gain fields, never rename or drop one. `<label>` in a name stands for one field for each of the bundle's labels,
+`<source>` for one for each of the node's sources.
 """
 
+import re
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from edge.records import JsonObject
+from edge.sources.faults import FAULTS
 
 SCHEMA_VERSION = 1
 LABEL_PLACEHOLDER = "<label>"
+SOURCE_PLACEHOLDER = "<source>"
 SLUG_PATTERN = "[a-z0-9][a-z0-9_-]{0,31}"
 _TIME_PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
 
@@ -46,8 +50,8 @@ class Field(NamedTuple):
 
     @property
     def is_family(self) -> bool:
-        """Whether the name stands for one field a label."""
-        return LABEL_PLACEHOLDER in self.name
+        """Whether the name stands for one field a label, or a source."""
+        return LABEL_PLACEHOLDER in self.name or SOURCE_PLACEHOLDER in self.name
 
 
 class MessageType(NamedTuple):
@@ -167,6 +171,16 @@ MESSAGE_TYPES: Dict[str, MessageType] = {
             Field("cpu_ratio", "number", "processor time per time since the last of these; 1 is one core", True),
             Field("memory_mb", "number", "resident memory of the daemon, MB", True),
             Field("temperature_c", "number", "hottest sensor of the board", True),
+            Field("fault_<source>", "text", "what keeps it from hearing; null where nothing does", True, tuple(FAULTS)),
+            Field("sample_rate_hz_<source>", "count", "rate at which it hears; 0 before its first sound"),
+            Field("gaps_<source>", "count", "stretches of its sound lost since the start"),
+            Field("lost_s_<source>", "seconds", "of its sound lost since the start, as far as it could be counted"),
+            Field("restarts_<source>", "count", "new starts of its capture process; 0 where it has none"),
+            Field("stalls_<source>", "count", "times it gave nothing although it was open"),
+            Field("overflows_<source>", "count", "times the device had to drop sound"),
+            Field("skips_<source>", "count", "times the node was behind and dropped its oldest sound"),
+            Field("drifts_<source>", "count", "times it gave more or less sound than it should, against the clock"),
+            Field("withheld_s_<source>", "seconds", "of what it gave and what was no sound: muted, stuck, drifting"),
         ),
     ),
     "classification": MessageType(
@@ -199,7 +213,12 @@ MESSAGE_TYPES: Dict[str, MessageType] = {
         False,
         False,
         "What sounds now; on change, and regularly.",
-        _SOUND_LEVELS + (Field("active_<label>", "switch", "whether an event of this class is running"),),
+        _SOUND_LEVELS
+        + (
+            Field("active_<label>", "switch", "whether an event of this class is running"),
+            Field("fault", "text", "what keeps the source from hearing; null where nothing does", True, tuple(FAULTS)),
+            Field("fault_detail", "text", "the same in one line for people", True),
+        ),
     ),
     "event": MessageType(
         "<root>/<node>/<source>/event",
@@ -253,7 +272,7 @@ def json_schema(type_name: str) -> JsonObject:
     properties["type"] = {"const": type_name}
     properties["source"] = {"type": "string" if kind.has_source else "null"}
     families = {
-        "^%s$" % field.name.replace(LABEL_PLACEHOLDER, SLUG_PATTERN): _schema_of_field(field)
+        "^%s$" % re.sub("<.*>", SLUG_PATTERN, field.name): _schema_of_field(field)
         for field in fields
         if field.is_family
     }

@@ -18,11 +18,13 @@ from edge.message_types import (
     MESSAGE_TYPES,
     SCHEMA_VERSION,
     SLUG_PATTERN,
+    SOURCE_PLACEHOLDER,
     Field,
     MessageType,
     json_schema,
 )
 from edge.records import Classification, Dating, EventChange, JsonObject, Message
+from edge.sources.faults import Fault
 
 __all__ = [
     "MESSAGE_TYPES",
@@ -100,15 +102,24 @@ class MessageFactory:
         bundle_id: name of the model, in every message.
         boot_id: of this start, from `edge.clock.new_boot_id`.
         labels: the model's classes; each a slug.
+        sources: the node's sources, of which `health` tells; each a slug.
     """
 
-    def __init__(self, root: str, node: str, bundle_id: str, boot_id: str, labels: Sequence[str]) -> None:
+    def __init__(
+        self,
+        root: str,
+        node: str,
+        bundle_id: str,
+        boot_id: str,
+        labels: Sequence[str],
+        sources: Sequence[str] = (),
+    ) -> None:
         for label in labels:
             if not _SLUG.match(label):
                 raise ValueError("label %r; expected a slug of a-z, 0-9, _ and -" % label)
         self._root, self._node, self._bundle_id, self._boot_id = root, node, bundle_id, boot_id
         self._labels = tuple(labels)
-        self._fields = {name: _expanded(kind, self._labels) for name, kind in MESSAGE_TYPES.items()}
+        self._fields = {name: _expanded(kind, self._labels, sources) for name, kind in MESSAGE_TYPES.items()}
         self._machine_boot_id = read_machine_boot_id()
         self._lock = threading.Lock()
         self._sequences: Dict[str, int] = {}
@@ -180,9 +191,11 @@ class MessageFactory:
         active_labels: Sequence[str],
         level_dbfs: Optional[float],
         background_dbfs: Optional[float],
+        fault: Optional[Fault] = None,
     ) -> Message:
-        """What sounds now."""
+        """What sounds now, and what keeps the source from hearing."""
         values: JsonObject = {"level_dbfs": level_dbfs, "background_dbfs": background_dbfs}
+        values.update(fault=fault.code if fault else None, fault_detail=fault.message if fault else None)
         values.update(("active_" + label, "ON" if label in active_labels else "OFF") for label in self._labels)
         return self.build("state", time, values, source)
 
@@ -232,10 +245,14 @@ _TYPES = {
 }
 
 
-def _expanded(kind: MessageType, labels: Sequence[str]) -> Tuple[Field, ...]:
+def _expanded(kind: MessageType, labels: Sequence[str], sources: Sequence[str]) -> Tuple[Field, ...]:
+    members = {LABEL_PLACEHOLDER: labels, SOURCE_PLACEHOLDER: sources}
     fields = []
     for field in kind.fields:
-        names = [field.name.replace(LABEL_PLACEHOLDER, label) for label in labels] if field.is_family else [field.name]
+        placeholder = next((word for word in members if word in field.name), "")
+        names = (
+            [field.name.replace(placeholder, slug) for slug in members[placeholder]] if placeholder else [field.name]
+        )
         fields += [field._replace(name=name) for name in names]
     return tuple(fields)
 

@@ -12,7 +12,7 @@ import numpy as np
 class Gap(NamedTuple):
     """Sound that was lost between two blocks."""
 
-    reason: str  # "overflow", "stall", "device_lost", "restart"
+    reason: str  # "overflow", "skipped", "stall", "device_lost", "restart", or a fault's code: what came was no sound
     lost_samples: int  # at the source's rate; 0 where nobody knows
 
 

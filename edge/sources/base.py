@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Optional, Type, TypeVar
+from typing import Dict, Optional, Type, TypeVar
 
 from edge.errors import SourceError
 from edge.records import AudioBlock
+from edge.sources.faults import Fault
+from edge.sources.framing import BLOCK_S
 
-BLOCK_S = 0.1  # duration of a block; short against a hop, long against the cost of handling one
 MIN_SAMPLE_RATE_HZ = 8000
 MAX_SAMPLE_RATE_HZ = 192000
 
@@ -24,6 +25,7 @@ class Source(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self.sample_rate_hz = 0  # valid after open()
+        self.counters: Dict[str, int] = {}  # of what went wrong since the source was made
 
     @abstractmethod
     def open(self) -> None:
@@ -60,6 +62,11 @@ class Source(ABC):
     @abstractmethod
     def status(self) -> str:
         """ "online" where sound is coming, "offline" where not."""
+
+    @property
+    def fault(self) -> Optional[Fault]:
+        """What keeps it from giving sound that can be trusted; None where nothing does."""
+        return None
 
     def __enter__(self: _AnySource) -> _AnySource:
         self.open()

@@ -8,63 +8,21 @@ import argparse
 import fcntl
 import json
 import os
-import queue
 import select
 import stat
 import sys
-import time
-from typing import Any, List, NoReturn, Optional, Tuple
+from typing import Any, Iterator, List, NoReturn, Optional, Tuple
 
-from edge.sources import framing
+from edge.sources import faults, framing
+from edge.sources.capture_queue import CaptureQueue
 from edge.sources.devices import INSTALL_HINT, DeviceAmbiguousError, DeviceInfo, DeviceMissingError, choose_device
+from edge.sources.framing import BLOCK_S
+from edge.sources.holders import find_obstacle
 
-_BLOCK_S = 0.1
-_QUEUE_S = 4.0  # of sound held for a parent that is late; after that it is dropped and counted
-_INPUT_OVERFLOW = 2  # paInputOverflow
+_DEVICE_UNAVAILABLE = -9985  # paDeviceUnavailable
 _LOOK_S = 1.0  # how often a stream without sound is asked whether it still runs
 _FORMATS = (("s16le", "paInt16"), ("s32le", "paInt32"))  # the second for devices that refuse the first
-
-
-class CaptureQueue:
-    """Between PortAudio's thread, which must never wait, and the pipe, which may."""
-
-    def __init__(self, sample_rate_hz: int, frame_bytes: int) -> None:
-        self._rate_hz = sample_rate_hz
-        self._frame_bytes = frame_bytes
-        self._queue: "queue.Queue[framing.Record]" = queue.Queue(int(_QUEUE_S / _BLOCK_S))
-        self._first_frame = 0
-        self._dropped_frames = 0
-        self._overflow = False
-
-    def put(self, data: bytes, status: int) -> None:
-        """Take one buffer from the device."""
-        now_ns = int(time.monotonic() * 1e9)
-        frames = len(data) // self._frame_bytes
-        self._overflow = self._overflow or bool(status & _INPUT_OVERFLOW)
-        record = framing.Record(
-            framing.AUDIO,
-            data,
-            self._first_frame,
-            now_ns - frames * 1000000000 // self._rate_hz,
-            frames,
-            self._dropped_frames,
-            self._overflow,
-        )
-        self._first_frame += frames
-        try:
-            self._queue.put_nowait(record)
-        except queue.Full:
-            self._dropped_frames += frames
-        else:
-            self._dropped_frames = 0
-            self._overflow = False
-
-    def get(self, timeout_s: float) -> Optional[framing.Record]:
-        """The oldest buffer; None where there was none in time."""
-        try:
-            return self._queue.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
+_COMMON_RATES_HZ = (48000, 44100, 32000, 16000, 96000, 22050, 8000)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -72,9 +30,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="capture from PortAudio to framed records on stdout")
     parser.add_argument("--list", action="store_true", help="print the devices as JSON and end")
     parser.add_argument("--device", default="", help="part of the device's name (default: the default device)")
-    parser.add_argument("--rate", type=int, default=0, help="sample rate in Hz (default: the device's own)")
-    parser.add_argument("--prefer-rate", type=int, default=0, help="rate to try before the device's own")
+    parser.add_argument("--rate", type=int, default=0, help="rate in Hz to try first (default: the device's own)")
+    parser.add_argument("--prefer-rate", type=int, default=0, help="like --rate, and no matter if it is refused")
     parser.add_argument("--channels", type=int, default=1, help="0: all that the device has (default: %(default)s)")
+    parser.add_argument("--proc", default="/proc", help="where to look who has a device (default: %(default)s)")
     return parser
 
 
@@ -112,20 +71,18 @@ def _capture(arguments: argparse.Namespace, out: int) -> int:
         device = choose_device(_devices_of(audio), arguments.device)
         stream, hello, captured = _open_stream(audio, device, arguments)
     except _NoPortAudioError as error:
-        return _fail(out, framing.REASON_NO_PORTAUDIO, str(error))
-    except DeviceMissingError as error:
-        return _fail(out, framing.REASON_MISSING, str(error))
+        return _fail(out, faults.NO_PORTAUDIO, str(error))
     except DeviceAmbiguousError as error:
-        return _fail(out, framing.REASON_AMBIGUOUS, str(error))
-    except _RefusedError as error:
-        return _fail(out, framing.REASON_REFUSED, str(error))
+        return _fail(out, faults.AMBIGUOUS, str(error))
+    except (DeviceMissingError, _RefusedError) as error:
+        return _fail(out, *_reason_for(error, arguments))
     _write(out, framing.bytes_from_record(hello))
     while True:
         record = captured.get(_LOOK_S)
         if record is not None:
             _write(out, framing.bytes_from_record(record))
         elif not stream.is_active():  # True proves nothing, False does
-            return _fail(out, framing.REASON_ENDED, "the microphone %r stopped by itself" % device.name)
+            return _fail(out, faults.DIED, "the microphone %r stopped by itself" % device.name)
 
 
 class _NoPortAudioError(Exception):
@@ -133,7 +90,27 @@ class _NoPortAudioError(Exception):
 
 
 class _RefusedError(Exception):
-    pass
+    is_busy = False
+    device = ""
+
+
+def _reason_for(error: Exception, arguments: argparse.Namespace) -> Tuple[str, str]:
+    """The fault's code and its line: PortAudio calls a device missing that it cannot open, the kernel may know why."""
+    wanted = error.device if isinstance(error, _RefusedError) else arguments.device
+    obstacle = find_obstacle(wanted, proc=arguments.proc)
+    if obstacle is not None and obstacle.holder:
+        return faults.BUSY, "the microphone %r is in use by %s; stop it, or let it have another device" % (
+            obstacle.device,
+            obstacle.holder,
+        )
+    if obstacle is not None:
+        return faults.DENIED, "the microphone %r is there, and this user may not open %s; add the user to its group" % (
+            obstacle.device,
+            obstacle.node,
+        )
+    if isinstance(error, DeviceMissingError):
+        return faults.MISSING, str(error)
+    return (faults.BUSY if isinstance(error, _RefusedError) and error.is_busy else faults.REFUSED), str(error)
 
 
 def _open_portaudio() -> Any:
@@ -177,12 +154,14 @@ def _text(name: Any) -> str:
 def _open_stream(
     audio: Any, device: DeviceInfo, arguments: argparse.Namespace
 ) -> Tuple[Any, framing.Record, CaptureQueue]:
-    """Open the first of the ways to listen that the device accepts."""
+    """Open the first of the ways to listen that the device accepts.
+
+    A rate that it does not offer is no reason to stay deaf: the next rate is taken, and the node resamples it anyway.
+    """
     import pyaudio
 
-    rates = [arguments.rate] if arguments.rate else [arguments.prefer_rate, device.sample_rate_hz]
     refusal = ""
-    for rate_hz in [rate for rate in rates if rate]:
+    for rate_hz in _rates_hz(device, arguments):
         for channels in sorted({arguments.channels or device.channels, device.channels}):
             for sample_format, constant in _FORMATS:
                 pa_format = getattr(pyaudio, constant)
@@ -194,27 +173,45 @@ def _open_stream(
                         format=pa_format,
                         input=True,
                         input_device_index=device.index,
-                        frames_per_buffer=int(rate_hz * _BLOCK_S),
+                        frames_per_buffer=int(rate_hz * BLOCK_S),
                         stream_callback=_callback_into(captured, pyaudio.paContinue),
                     )
                 except (OSError, ValueError) as error:
                     refusal = refusal or "%d Hz, %d channel(s): %s" % (rate_hz, channels, error)
+                    if _is_unavailable(error):
+                        raise _refused(device, refusal, is_busy=True) from None
                     continue
-                return (
-                    stream,
-                    framing.json_record(
-                        framing.HELLO,
-                        device=device.name,
-                        sample_rate_hz=rate_hz,
-                        channels=channels,
-                        sample_format=sample_format,
-                    ),
-                    captured,
+                hello = framing.json_record(
+                    framing.HELLO,
+                    device=device.name,
+                    sample_rate_hz=rate_hz,
+                    channels=channels,
+                    sample_format=sample_format,
+                    refused_rate_hz=arguments.rate if arguments.rate != rate_hz else 0,
                 )
-    raise _RefusedError(
+                return stream, hello, captured
+    raise _refused(device, refusal, is_busy=False)
+
+
+def _rates_hz(device: DeviceInfo, arguments: argparse.Namespace) -> Iterator[int]:
+    seen = {0}
+    for rate_hz in (arguments.rate, arguments.prefer_rate, device.sample_rate_hz) + _COMMON_RATES_HZ:
+        if rate_hz not in seen:
+            seen.add(rate_hz)
+            yield rate_hz
+
+
+def _is_unavailable(error: Exception) -> bool:
+    return _DEVICE_UNAVAILABLE in error.args  # a busy device refuses every rate alike
+
+
+def _refused(device: DeviceInfo, refusal: str, *, is_busy: bool) -> _RefusedError:
+    error = _RefusedError(
         "the microphone %r refuses %s; it has %d Hz, %d channel(s); does another program use it?"
         % (device.name, refusal, device.sample_rate_hz, device.channels)
     )
+    error.is_busy, error.device = is_busy, device.name
+    return error
 
 
 def _callback_into(captured: CaptureQueue, go_on: int) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from edge.errors import SourceError
 
 CAPTURE_COMMAND = (sys.executable or "python3", "-m", "edge.sources.capture")
 INSTALL_HINT = "sudo apt-get install portaudio19-dev, then pip install pyaudio"
+_CARD_NUMBER = re.compile(r"\s*\(hw:\d+,\d+\)\s*\Z")
 _LIST_TIMEOUT_S = 20.0  # PortAudio tries every ALSA device; a Jetson takes seconds
 
 
@@ -55,8 +57,19 @@ def has_portaudio() -> Optional[str]:
     return None
 
 
+def sound_cards() -> str:
+    """What the kernel says of its sound devices, for comparing: it changes whenever one is plugged in or taken out."""
+    try:
+        with open("/proc/asound/cards") as cards:
+            return cards.read() + " ".join(sorted(os.listdir("/dev/snd")))
+    except OSError:
+        return ""
+
+
 def choose_device(devices: Sequence[DeviceInfo], name: str) -> DeviceInfo:
     """The one device whose name is, or else contains, `name`, upper and lower case alike; the default for "".
+
+    A whole name with its card number, "USB Audio (hw:1,0)", also fits the only device that differs by that number.
 
     Raises:
         DeviceMissingError: none does; lists what there is.
@@ -68,6 +81,9 @@ def choose_device(devices: Sequence[DeviceInfo], name: str) -> DeviceInfo:
     else:
         found = [device for device in devices if device.name.strip().lower() == wanted][:1]
         found = found or [device for device in devices if wanted in device.name.lower()]
+        renumbered = _CARD_NUMBER.sub("", wanted)  # ALSA counts cards anew at each start and at each plug
+        if not found and renumbered != wanted:
+            found = [device for device in devices if _CARD_NUMBER.sub("", device.name.lower()) == renumbered]
     if not found:
         raise DeviceMissingError(
             "%s; there is: %s"

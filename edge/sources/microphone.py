@@ -1,33 +1,38 @@
 """A microphone, heard through a capture child that is killed and started anew whenever it fails.
 
-A missing device is waited for; a stalled, dead or babbling child is replaced. What was lost meanwhile is counted from
-the monotonic clock and announced as a Gap.
+A missing device is waited for; a stalled, dead or babbling child is replaced. What comes and cannot be sound (one
+value for ever, one buffer round and round, far more samples than promised) is withheld. What was lost meanwhile is
+counted from the monotonic clock and announced as a Gap.
 """
 
 import logging
 import time
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 from edge.errors import SourceError
 from edge.records import AudioBlock
-from edge.sources import framing
-from edge.sources.base import BLOCK_S, EndOfSource, Source, check_channel, check_sample_rate
+from edge.sources import faults, framing
+from edge.sources.base import EndOfSource, Source, check_channel, check_sample_rate
 from edge.sources.capture_process import CaptureProcess, ChildEndedError
-from edge.sources.devices import CAPTURE_COMMAND
-from edge.sources.framing import FramingError, Record, StreamFormat, stream_format_from_hello
+from edge.sources.devices import CAPTURE_COMMAND, sound_cards
+from edge.sources.faults import FAULTS, Fault
+from edge.sources.framing import BLOCK_S, FramingError, Record, StreamFormat, stream_format_from_hello
 from edge.sources.pcm import frames_from_pcm, mono_from_frames
-from edge.sources.timeline import CaptureTimeline, FrozenWatch
+from edge.sources.plausibility import SoundWatch
+from edge.sources.timeline import CaptureTimeline
 
 _LOGGER = logging.getLogger(__name__)
 
 _STALL_S = 3.0  # ALSA alone takes about 1 s to start
 _STALL_BLOCKS = 10
 _START_TIMEOUT_S = 20.0  # Python, PortAudio and its look at every device, on a busy Jetson
-_BACKOFF_S = (1.0, 10.0)  # first pause before a new start, and the longest
+_BACKOFF_S = (0.5, 5.0)  # first pause before a new start, and the longest: with the start itself well below 10 s
 _STEADY_S = 10.0  # sound for so long makes the next pause the first one again
+_LOOK_S = 0.25  # how often the kernel's list of sound cards is looked at while there is no microphone
+_SETTLE_S = 0.5  # after it changed: a card is listed before it can be opened
 _REPEAT_LOG_S = 60.0  # an unchanged trouble is said again this often
-_FROZEN_S = 30.0  # the very same block for so long is not sound
-_REASONS_THAT_LAST = (framing.REASON_NO_PORTAUDIO, framing.REASON_AMBIGUOUS)  # waiting does not mend them
+_REOPEN_S = 60.0  # a device whose sound is none is opened anew this often: some come to their senses
+_FAULTS_THAT_LAST = (faults.NO_PORTAUDIO, faults.AMBIGUOUS)  # waiting does not mend them
 
 
 class MicrophoneSource(Source):
@@ -44,18 +49,20 @@ class MicrophoneSource(Source):
         command: Sequence[str] = CAPTURE_COMMAND,
         stall_s: float = _STALL_S,
         backoff_s: Tuple[float, float] = _BACKOFF_S,
+        cards: Callable[[], str] = sound_cards,
     ) -> None:
         """Describe the microphone.
 
         Args:
             name: The source's slug.
             device: Part of the device's name; the default microphone where empty.
-            sample_rate_hz: 0 takes the device's own.
+            sample_rate_hz: To ask for; 0 for the device's own. Where the device refuses it, another is taken.
             channels: To open, 0 for all that the device has.
             channel: The one to hear, from 0; -1 for the mean of all.
             command: Starts the capture child; its arguments are appended.
             stall_s: Silence of the child that means it hangs; at least 10 blocks.
             backoff_s: The first pause before a new start, and the longest.
+            cards: What sound devices the machine has; where that changes, a new start is tried at once.
 
         Raises:
             SourceError: a value is out of its range.
@@ -66,13 +73,8 @@ class MicrophoneSource(Source):
             check_sample_rate(sample_rate_hz, what)
         if channels:
             check_channel(channel, channels, what)
-        self.counters: Dict[str, int] = {
-            "restarts": 0,
-            "stalls": 0,
-            "overflows": 0,
-            "lost_samples": 0,
-            "frozen_blocks": 0,
-        }
+        names = ("restarts", "stalls", "overflows", "skips", "drifts", "lost_samples", "withheld_samples")
+        self.counters = dict.fromkeys(names, 0)
         self._device = device
         self._wanted_rate_hz = sample_rate_hz
         self._wanted_channels = channels
@@ -80,15 +82,16 @@ class MicrophoneSource(Source):
         self._command = list(command)
         self._stall_s = max(stall_s, _STALL_BLOCKS * BLOCK_S)
         self._backoff_s = backoff_s
+        self._cards, self._known_cards = cards, ""
         self._timeline = CaptureTimeline(self.counters)
         self._process: Optional[CaptureProcess] = None
         self._format: Optional[StreamFormat] = None
         self._is_open = False
         self._last_record_s = self._retry_at_s = self._sound_since_s = 0.0
         self._pause_s = backoff_s[0]
-        self._trouble = ""
-        self._trouble_said_s = 0.0
-        self._frozen = FrozenWatch(int(_FROZEN_S / BLOCK_S))
+        self._fault: Optional[Fault] = None
+        self._fault_said_s = self._reopened_s = -float("inf")
+        self._sound_watch = SoundWatch()
 
     def open(self) -> None:
         """Start listening. A device that is not there now is no error: read() waits for it.
@@ -137,7 +140,7 @@ class MicrophoneSource(Source):
             deadline_s = time.monotonic() + timeout_s
             while time.monotonic() < deadline_s:
                 if self._process is None:
-                    raise SourceError("source %s: %s" % (self.name, self._trouble))
+                    raise SourceError("source %s: %s" % (self.name, self._fault.message if self._fault else "no sound"))
                 if self.read(0.1) is not None:
                     return self.describe()
             raise SourceError(
@@ -149,26 +152,31 @@ class MicrophoneSource(Source):
         """The device and its format."""
         if self._format is None:
             return "microphone %s, not there" % (repr(self._device) if self._device else "(default)")
-        return "microphone %r, %s, %d Hz, %d channel(s)" % (
+        text = "microphone %r, %s, %d Hz, %d channel(s)" % (
             self._format.device,
             self._format.sample_format,
             self._format.sample_rate_hz,
             self._format.channels,
         )
+        refused_hz = self._format.refused_rate_hz
+        return text + (", resampled: it does not offer %d Hz" % refused_hz if refused_hz else "")
 
     @property
     def status(self) -> str:
-        """ "online" while sound comes that is sound: neither nothing nor the same block for ever."""
-        heard = self._is_open and self._process is not None and self._sound_since_s > 0 and not self._frozen.is_frozen
+        """ "online" while sound comes that is sound: neither nothing nor the same for ever."""
+        heard = self._is_open and self._process is not None and self._sound_since_s > 0 and self._fault is None
         return "online" if heard else "offline"
+
+    @property
+    def fault(self) -> Optional[Fault]:
+        """What keeps it from giving sound; None while it does, and while it starts for the first time."""
+        return self._fault
 
     def _advance(self, wait_s: float) -> Optional[AudioBlock]:
         """Take one step: a record, a stall, a death, or a new start."""
         process = self._process
         if process is None:
-            time.sleep(max(0.0, min(wait_s, self._retry_at_s - time.monotonic())))
-            if time.monotonic() >= self._retry_at_s:
-                self._start()
+            self._wait_for_a_device(wait_s)
             return None
         try:
             record = process.read_record(max(0.0, min(wait_s, self._stall_at_s() - time.monotonic())))
@@ -176,54 +184,65 @@ class MicrophoneSource(Source):
                 self._last_record_s = time.monotonic()
                 return self._take(record)
         except ChildEndedError:
-            self._fail("restart", "the capture process died; it last said: %s" % (process.last_words() or "nothing"))
+            words = process.last_words() or "nothing"
+            self._fail("restart", Fault(faults.DIED, "the capture process died; it last said: %s" % words))
         except FramingError as error:
-            self._fail("restart", "the capture process talks nonsense: %s" % error)
+            self._fail("restart", Fault(faults.GARBLED, "the capture process talks nonsense: %s" % error))
         else:
             if time.monotonic() >= self._stall_at_s():
-                self.counters["stalls"] += 1
-                self._fail(
-                    "stall",
-                    "%s for %.1f s; the capture process hangs and is killed"
-                    % (
-                        "PortAudio has not started" if self._format is None else "no sound although the stream is open",
-                        time.monotonic() - self._last_record_s,
-                    ),
-                )
+                self._fail("stall", self._stalled())
         return None
+
+    def _stalled(self) -> Fault:
+        self.counters["stalls"] += 1
+        code, what = faults.STALL, "no sound although the stream is open"
+        if self._format is None:
+            code, what = faults.NO_START, "PortAudio has not started"
+        waited_s = time.monotonic() - self._last_record_s
+        return Fault(code, "%s for %.1f s; the capture process hangs and is killed" % (what, waited_s))
+
+    def _wait_for_a_device(self, wait_s: float) -> None:
+        now_s = time.monotonic()
+        cards = self._cards()
+        if cards != self._known_cards:
+            self._known_cards = cards
+            self._retry_at_s = min(self._retry_at_s, now_s + _SETTLE_S)
+            self._pause_s = self._backoff_s[0]
+        time.sleep(max(0.0, min(wait_s, _LOOK_S, self._retry_at_s - now_s)))
+        if time.monotonic() >= self._retry_at_s:
+            self._start()
 
     def _take(self, record: Record) -> Optional[AudioBlock]:
         if record.kind == framing.HELLO:
             self._format = stream_format_from_hello(record)
             self.sample_rate_hz = self._format.sample_rate_hz
             if self._channel >= self._format.channels:
-                self._give_up_or_wait(
-                    "the microphone %r has %d channel(s), and channel %d (from 0) is to be heard"
-                    % (self._format.device, self._format.channels, self._channel),
-                    lasting=True,
-                )
+                message = "the microphone %r has %d channel(s), and channel %d (from 0) is to be heard"
+                given = (self._format.device, self._format.channels, self._channel)
+                self._give_up_or_wait(Fault(faults.REFUSED, message % given), lasting=True)
             return None
         if record.kind == framing.FAILURE:
             values = record.values()
-            self._give_up_or_wait(
-                str(values.get("message", "the capture process failed")),
-                lasting=values.get("reason") in _REASONS_THAT_LAST,
-            )
+            code = str(values.get("reason"))
+            fault = Fault(code if code in FAULTS else faults.DIED, str(values.get("message", "no reason given")))
+            self._give_up_or_wait(fault, lasting=code in _FAULTS_THAT_LAST)
             return None
         if self._format is None:
             raise FramingError("sound before its format")
         return self._block_from(record, self._format)
 
-    def _give_up_or_wait(self, message: str, *, lasting: bool) -> None:
+    def _give_up_or_wait(self, fault: Fault, *, lasting: bool) -> None:
         """Before the first sound a lasting trouble is a wrong configuration; afterwards nothing ends the node."""
         if lasting and not self._timeline.heard:
-            raise SourceError("source %s: %s" % (self.name, message))
-        self._fail("device_lost", message)
+            raise SourceError("source %s: %s" % (self.name, fault.message))
+        self._fail("device_lost", fault)
 
-    def _block_from(self, record: Record, stream: StreamFormat) -> AudioBlock:
+    def _block_from(self, record: Record, stream: StreamFormat) -> Optional[AudioBlock]:
         if not record.frames or len(record.payload) != record.frames * stream.frame_bytes:
             raise FramingError("%d frames in %d bytes" % (record.frames, len(record.payload)))
-        self._note_sound(record)
+        self._note_sound()
+        if self._is_implausible(record, stream):
+            return None
         frames = frames_from_pcm(record.payload, stream.sample_format, stream.channels)
         placement = self._timeline.place(record, stream.sample_rate_hz)
         if placement.gap is not None:
@@ -238,22 +257,32 @@ class MicrophoneSource(Source):
             placement.gap,
         )
 
-    def _note_sound(self, record: Record) -> None:
+    def _note_sound(self) -> None:
         now_s = time.monotonic()
         if not self._sound_since_s:
             self._sound_since_s = now_s
-            self._trouble = ""
             _LOGGER.info("microphone %s: hears %s", self.name, self.describe())
         elif now_s - self._sound_since_s > _STEADY_S:
             self._pause_s = self._backoff_s[0]
-        was_frozen = self._frozen.is_frozen
-        self._frozen.see(record.payload)
-        if self._frozen.is_frozen:
-            self.counters["frozen_blocks"] += 1
-            if not was_frozen:
-                _LOGGER.warning(
-                    "microphone %s: the same block again and again for %.0f s: muted, or broken?", self.name, _FROZEN_S
-                )
+
+    def _is_implausible(self, record: Record, stream: StreamFormat) -> bool:
+        """Whether what comes is no sound, and withheld; says so, and opens the device anew from time to time."""
+        self._sound_watch.see(record.payload, stream.frame_bytes, record.frames / float(stream.sample_rate_hz))
+        self._timeline.watch(record, stream.sample_rate_hz)
+        code = self._sound_watch.fault or (faults.DRIFT if self._timeline.is_drifting else None)
+        if code is None:
+            self._fault = None
+            return False
+        self.counters["withheld_samples"] += record.frames
+        fault = Fault(code, "%r gives what is no sound: %s" % (stream.device, FAULTS[code]))
+        now_s = time.monotonic()
+        if now_s - self._reopened_s >= _REOPEN_S:
+            self._reopened_s = now_s
+            self._fail(code, fault)
+        else:
+            self._timeline.interrupt(code)
+            self._note_fault(fault)
+        return True
 
     def _start(self) -> None:
         if self._retry_at_s:
@@ -261,7 +290,10 @@ class MicrophoneSource(Source):
         try:
             self._process = CaptureProcess(self._command + self._arguments(), self.name)
         except OSError as error:
-            self._fail("restart", "the capture process cannot be started: %s" % error)
+            self._fail("restart", Fault(faults.DIED, "the capture process cannot be started: %s" % error))
+        self._timeline.begin_stream()
+        self._sound_watch.begin_stream()
+        self._known_cards = self._cards()
         self._last_record_s = time.monotonic()
 
     def _arguments(self) -> List[str]:
@@ -274,14 +306,19 @@ class MicrophoneSource(Source):
     def _stall_at_s(self) -> float:
         return self._last_record_s + (_START_TIMEOUT_S if self._format is None else self._stall_s)
 
-    def _fail(self, reason: str, message: str) -> None:
+    def _fail(self, reason: str, fault: Fault) -> None:
         self._drop_process(reason)
-        now_s = time.monotonic()
-        self._retry_at_s = now_s + self._pause_s
-        if message != self._trouble or now_s - self._trouble_said_s >= _REPEAT_LOG_S:
-            self._trouble, self._trouble_said_s = message, now_s
-            _LOGGER.warning("microphone %s: %s; trying again in %.0f s and on", self.name, message, self._pause_s)
+        self._retry_at_s = time.monotonic() + self._pause_s
+        self._note_fault(fault)
         self._pause_s = min(2 * self._pause_s, self._backoff_s[1])
+
+    def _note_fault(self, fault: Fault) -> None:
+        now_s = time.monotonic()
+        is_new = self._fault is None or self._fault.code != fault.code
+        if is_new or now_s - self._fault_said_s >= _REPEAT_LOG_S:
+            self._fault_said_s = now_s
+            _LOGGER.warning("microphone %s: %s (%s); trying again", self.name, fault.message, fault.code)
+        self._fault = fault
 
     def _drop_process(self, reason: str) -> None:
         self._timeline.interrupt(reason)

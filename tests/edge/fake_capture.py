@@ -1,16 +1,20 @@
 """A capture child without PortAudio: a program of its own that speaks the framing, and misbehaves on demand.
 
 Run as `fake_capture.py MODE STATE_FILE ...`; STATE_FILE counts the starts, so that a later start can behave.
+Its sound comes at the pace of the street, 10 ms at a time, and no two blocks are alike.
 """
 
 import os
 import sys
+import threading
 import time
 
-from edge.sources import framing
+from edge.sources import faults, framing
+from edge.sources.capture_queue import CaptureQueue
 
 RATE_HZ = 16000
-FRAMES = 1600
+FRAMES = 160
+BLOCK_S = FRAMES / float(RATE_HZ)
 
 
 def _write(data):
@@ -30,18 +34,39 @@ def _fail(reason, message):
     sys.exit(1)
 
 
-def _sound(blocks=10**9, first=0, pause_s=0.01, dropped=0, value=None):
-    for index in range(first, first + blocks):
-        low, high = (index % 128, index % 100) if value is None else (value, 0)
-        payload = bytes(bytearray([low, high])) * FRAMES
-        _write(
-            framing.bytes_from_record(
-                framing.Record(
-                    framing.AUDIO, payload, index * FRAMES + dropped, int(time.monotonic() * 1e9), FRAMES, dropped
-                )
+def _noise(index):
+    return (b"%08d" % index) * (2 * FRAMES // 8)
+
+
+def _zeros(_index):
+    return b"\0" * (2 * FRAMES)
+
+
+def _ring(index):
+    return _noise(index % 7)
+
+
+class _Device:
+    """Gives blocks in time; a `speed` other than 1 is a clock that lies, `pace` 0 makes time fly."""
+
+    def __init__(self):
+        self._index = 0
+        self._start_s = self._now_s = time.monotonic()
+
+    def give(self, blocks=10**9, payload_of=_noise, dropped=0, speed=1.0, pace=1.0):
+        for _ in range(blocks):
+            record = framing.Record(
+                framing.AUDIO,
+                payload_of(self._index),
+                self._index * FRAMES + dropped,
+                int(self._now_s * 1e9),
+                FRAMES,
+                dropped,
             )
-        )
-        time.sleep(pause_s)
+            self._index += 1
+            self._now_s += BLOCK_S / speed
+            time.sleep(max(0.0, pace * (self._now_s - time.monotonic())))
+            _write(framing.bytes_from_record(record))
 
 
 def _misbehave_at_once(mode):
@@ -50,6 +75,8 @@ def _misbehave_at_once(mode):
         time.sleep(600)
     if mode == "bad_hello":
         _hello(sample_format="mp3")
+    if mode == "hangs_at_start":
+        time.sleep(600)
 
 
 def _die():
@@ -63,7 +90,7 @@ def _babble():
 
 
 def _break_off():
-    _write(framing.bytes_from_record(framing.Record(framing.AUDIO, b"\0" * 3200, 0, 0, FRAMES))[:1000])
+    _write(framing.bytes_from_record(framing.Record(framing.AUDIO, b"\0" * 2 * FRAMES, 0, 0, FRAMES))[:200])
     sys.exit(0)
 
 
@@ -76,13 +103,29 @@ def _flood():
 AFTER_FIVE_BLOCKS = {
     "stall": lambda: time.sleep(600),
     "death": _die,
+    "gone_once": _die,
     "other_rate": _die,
     "garbage": _babble,
     "half": _break_off,
     "wrong_size": lambda: _write(framing.bytes_from_record(framing.Record(framing.AUDIO, b"\0" * 10, 0, 0, FRAMES))),
     "flood": _flood,
-    "drops": lambda: _sound(5, first=5, dropped=777),
 }
+
+
+def _sound_that_is_none(mode, device, start):
+    """Five blocks of sound, then something else; a later start gives a little of that, and sound again."""
+    if start == 1:
+        device.give(5)
+    if mode == "muted":
+        device.give(10**9 if start == 1 else 20, payload_of=_zeros, pace=0.0 if start == 1 else 1.0)
+    if mode == "stuck":
+        device.give(10**9 if start == 1 else 20, payload_of=_ring, pace=0.0 if start == 1 else 1.0)
+    if mode in ("fast", "lossy"):
+        device.give(10**9 if start == 1 else 20, speed=1.05 if mode == "fast" else 0.95, pace=0.0)
+        device.give(int(12.0 / BLOCK_S), pace=0.0)
+    if mode == "drops":
+        device.give(5, dropped=777)
+    device.give()
 
 
 def _count_start(state):
@@ -92,24 +135,47 @@ def _count_start(state):
         return len(file.readlines())
 
 
+def _capture_through_queue():
+    """The real child's queue between a device in time and a pipe that its reader empties as fast as it can."""
+    queue = CaptureQueue(RATE_HZ, 2, capacity_blocks=int(1.0 / BLOCK_S))
+
+    def give_in_time():
+        start_s = time.monotonic()
+        for index in range(10**9):
+            time.sleep(max(0.0, start_s + (index + 1) * BLOCK_S - time.monotonic()))
+            queue.put(_noise(index), 0)
+
+    threading.Thread(target=give_in_time, daemon=True).start()
+    while True:
+        record = queue.get(1.0)
+        if record is not None:
+            _write(framing.bytes_from_record(record))
+
+
 def main():
     mode, state = sys.argv[1:3]
     start = _count_start(state)
     if mode == "missing" and start < 3:
-        _fail(framing.REASON_MISSING, "no microphone is called 'x'; there is: 'y'")
-    if mode in (framing.REASON_AMBIGUOUS, framing.REASON_NO_PORTAUDIO):
+        _fail(faults.MISSING, "no microphone is called 'x'; there is: 'y'")
+    if mode == "gone_once" and start == 2:
+        _fail(faults.MISSING, "no microphone is called 'x'; there is: 'y'")
+    if mode in (faults.AMBIGUOUS, faults.NO_PORTAUDIO):
+        _fail(mode, "it is %s" % mode)
+    if mode in (faults.BUSY, faults.DENIED, faults.REFUSED) and start < 3:
         _fail(mode, "it is %s" % mode)
     if start == 1:
         _misbehave_at_once(mode)
-    _hello(48000 if mode == "other_rate" and start > 1 else RATE_HZ)
+    rate_hz = 48000 if mode == "other_rate" and start > 1 else RATE_HZ
+    _hello(rate_hz, refused_rate_hz=11025 if mode == "refused_rate" else 0)
     if mode == "mute":
         time.sleep(600)
+    if mode == "queue":
+        _capture_through_queue()
+    device = _Device()
     if mode in AFTER_FIVE_BLOCKS and start == 1:
-        _sound(5)
+        device.give(5)
         AFTER_FIVE_BLOCKS[mode]()
-    if mode == "frozen":
-        _sound(pause_s=0.001, value=0)
-    _sound()
+    _sound_that_is_none(mode, device, start) if mode in ("muted", "stuck", "fast", "lossy", "drops") else device.give()
 
 
 if __name__ == "__main__":

@@ -69,3 +69,13 @@ def test_without_pyaudio_the_child_says_what_to_install():
     program = "import sys; sys.modules['pyaudio'] = None\nfrom edge.sources import capture; capture.main(['--list'])"
     with pytest.raises(SourceError, match=r"sudo apt-get install portaudio19-dev.*pip install pyaudio"):
         list_devices([sys.executable, "-c", program])
+
+
+@pytest.mark.parametrize(("name", "index"), [("USB Microphone: Audio (hw:5,0)", 1), ("usb microphone: audio", 1)])
+def test_a_card_that_got_another_number_is_still_found(name, index):
+    assert choose_device(DEVICES[:2], name).index == index
+
+
+def test_a_card_number_that_fits_none_of_several_alike_is_not_guessed():
+    with pytest.raises(DeviceAmbiguousError):
+        choose_device(DEVICES, "USB Microphone: Audio (hw:5,0)")

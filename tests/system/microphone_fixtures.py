@@ -18,12 +18,34 @@ class VirtualMicrophone:
     name = "street_vmic"
     sample_rate_hz = 16000
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, plugin: Path) -> None:
+        self._home, self._plugin = home, plugin
         self._control = home / "control"
         # every 16-bit value once, in an order where no two stretches are alike: any loss or repetition shows
         self.samples = np.random.RandomState(7).permutation(np.arange(-32768, 32768)).astype("<i2")
         (home / "audio.raw").write_bytes(self.samples.tobytes())
         self.run()
+        self.plug_in()
+
+    def plug_in(self, *, cards_before: int = 0) -> None:
+        """Be among the machine's devices, after so many others."""
+        plugs = [f"other_{number}" for number in range(cards_before)] + [self.name]
+        self._write_devices(
+            "".join(
+                f'pcm.{plug} {{ type vmic  file "{self._home}/audio.raw"  ctl_file "{self._control}"'
+                f'  rate {self.sample_rate_hz}  lock "{self._home}/{plug}.lock" }}\n'
+                for plug in plugs
+            )
+        )
+
+    def unplug(self) -> None:
+        """Be no device of this machine."""
+        self._write_devices("")
+
+    def _write_devices(self, devices: str) -> None:
+        temporary = self._home / "asoundrc.new"
+        temporary.write_text(f'pcm_type.vmic {{ lib "{self._plugin}" }}\n{devices}')
+        os.replace(str(temporary), str(self._home / ".asoundrc"))
 
     def run(self) -> None:
         """Be a microphone that works, from the next open where it was gone."""
@@ -41,6 +63,22 @@ class VirtualMicrophone:
         """Lose sound once, and say so."""
         self._command("")
         self._command("xrun")
+
+    def mute(self) -> None:
+        """Give nothing but zeros."""
+        self._command("zero")
+
+    def stick(self) -> None:
+        """Give the same tenth of a second round and round."""
+        self._command("repeat")
+
+    def hurry(self) -> None:
+        """Give 5 % more samples than promised."""
+        self._command("fast")
+
+    def leak(self) -> None:
+        """Lose a tenth of all sound without a word."""
+        self._command("lossy")
 
     def _command(self, word: str) -> None:
         temporary = self._control.with_suffix(".new")
@@ -68,12 +106,7 @@ def virtual_microphone(
     """A working virtual microphone in a HOME of its own."""
     if not any(Path(folder).glob("libportaudio.so*") for folder in _library_folders()):
         pytest.skip("needs portaudio19-dev")
-    microphone = VirtualMicrophone(tmp_path)
-    (tmp_path / ".asoundrc").write_text(
-        f'pcm_type.vmic {{ lib "{vmic_plugin}" }}\n'
-        f'pcm.{microphone.name} {{ type vmic  file "{tmp_path}/audio.raw"  ctl_file "{tmp_path}/control"'
-        f"  rate {microphone.sample_rate_hz} }}\n"
-    )
+    microphone = VirtualMicrophone(tmp_path, vmic_plugin)
     monkeypatch.setenv("HOME", str(tmp_path))
     yield microphone
     microphone.run()

@@ -2,12 +2,18 @@
  * vmic: a virtual microphone for tests, as an ALSA ioplug.
  *
  * Plays a raw S16LE mono file as if it were captured now: in real time, sample-exact from its first sample, round and
- * round. The first letter of a control file makes it fail on command:
+ * round. The word in a control file makes it fail on command:
  *
  *   (empty)  run
- *   s        stall: the stream stays open and no sample ever comes again
- *   g        gone:  every call fails with ENODEV, as when a USB cable is pulled
- *   x        xrun:  one overrun, once for each time the letter is written
+ *   stall    the stream stays open and no sample ever comes again
+ *   gone     every call fails with ENODEV, as when a USB cable is pulled
+ *   xrun     one overrun, once for each time the word is written
+ *   zero     nothing but zeros, as from a microphone that is muted
+ *   repeat   the same 1600 samples round and round, as from a DMA buffer that nobody fills any more
+ *   fast     5 % more samples a second than it promised
+ *   lossy    of each second the last tenth is lost without a word
+ *
+ * With lock "/abs/file" it serves one process at a time, as a sound card does; the others get EBUSY.
  *
  * Build:  gcc -O1 -Wall -shared -fPIC -DPIC -o libasound_module_pcm_vmic.so pcm_vmic.c -lasound
  * Use, in $HOME/.asoundrc (a config in ALSA_CONFIG_PATH that holds nothing else makes PortAudio abort):
@@ -21,11 +27,14 @@
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
-enum mode { RUN, STALL, GONE, XRUN };
+enum mode { RUN, STALL, GONE, XRUN, ZERO, REPEAT, FAST, LOSSY };
+static const char *const words[] = {"", "stall", "gone", "xrun", "zero", "repeat", "fast", "lossy"};
+enum { REPEATED = 1600 };
 
 struct vmic {
     snd_pcm_ioplug_t io;
@@ -33,7 +42,9 @@ struct vmic {
     int audio;                     /* the raw file */
     long audio_bytes;
     char *control_path;
-    double started_s;              /* monotonic time of sample 0 */
+    int lock;                      /* held while open; -1 where the microphone is for all */
+    double counted_s;              /* monotonic time of the last look */
+    double exact;                  /* samples until then, fractions too */
     unsigned long long captured;   /* samples that the "hardware" has */
     unsigned long long read;       /* samples that the reader took */
     int xrun_done;
@@ -48,14 +59,18 @@ static double now_s(void)
 
 static enum mode commanded(const struct vmic *v)
 {
-    char letter = 0;
+    char word[16] = "";
+    unsigned i;
     int file = open(v->control_path, O_RDONLY | O_CLOEXEC);
     if (file < 0)
         return RUN;
-    if (read(file, &letter, 1) < 1)
-        letter = 0;
+    if (read(file, word, sizeof word - 1) < 0)
+        word[0] = 0;
     close(file);
-    return letter == 's' ? STALL : letter == 'g' ? GONE : letter == 'x' ? XRUN : RUN;
+    for (i = 1; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(word, words[i]))
+            return i;
+    return RUN;
 }
 
 static int vmic_start(snd_pcm_ioplug_t *io)
@@ -64,8 +79,9 @@ static int vmic_start(snd_pcm_ioplug_t *io)
     double period_s = (double)io->period_size / io->rate;
     struct timespec period = {(time_t)period_s, (long)((period_s - (time_t)period_s) * 1e9)};
     struct itimerspec ticks = {period, period};
-    v->started_s = now_s();
+    v->counted_s = now_s();
     v->captured = 0;
+    v->exact = 0;
     timerfd_settime(v->timer, 0, &ticks, NULL);
     return 0;
 }
@@ -84,6 +100,7 @@ static snd_pcm_sframes_t vmic_pointer(snd_pcm_ioplug_t *io)
     struct vmic *v = io->private_data;
     enum mode mode = commanded(v);
     unsigned long long captured;
+    double now;
 
     if (mode == GONE)
         return -ENODEV;
@@ -95,7 +112,10 @@ static snd_pcm_sframes_t vmic_pointer(snd_pcm_ioplug_t *io)
     }
     if (mode != XRUN)
         v->xrun_done = 0;
-    captured = (unsigned long long)((now_s() - v->started_s) * io->rate);
+    now = now_s();
+    v->exact += (now - v->counted_s) * io->rate * (mode == FAST ? 1.05 : mode == LOSSY ? 0.9 : 1.0);
+    v->counted_s = now;
+    captured = (unsigned long long)v->exact;
     if (io->state == SND_PCM_STATE_RUNNING && captured > v->read + io->buffer_size)
         return -EPIPE; /* the reader came too late: a true overrun */
     v->captured = captured;
@@ -108,7 +128,17 @@ static snd_pcm_sframes_t vmic_transfer(snd_pcm_ioplug_t *io, const snd_pcm_chann
     struct vmic *v = io->private_data;
     char *to = (char *)areas->addr + (areas->first + areas->step * offset) / 8;
     long wanted = frames * 2, got = 0;
+    enum mode mode = commanded(v);
 
+    if (mode == ZERO) {
+        memset(to, 0, wanted);
+        got = wanted;
+    }
+    while (mode == REPEAT && got < wanted) {
+        if (pread(v->audio, to + got, 2, (v->read + got / 2) % REPEATED * 2) != 2)
+            return -EIO;
+        got += 2;
+    }
     while (got < wanted) {
         long at = (v->read * 2 + got) % v->audio_bytes;
         long piece = wanted - got < v->audio_bytes - at ? wanted - got : v->audio_bytes - at;
@@ -147,6 +177,8 @@ static int vmic_close(snd_pcm_ioplug_t *io)
     struct vmic *v = io->private_data;
     close(v->timer);
     close(v->audio);
+    if (v->lock >= 0)
+        close(v->lock);
     free(v->control_path);
     free(v);
     return 0;
@@ -183,7 +215,7 @@ static int limit_hardware(snd_pcm_ioplug_t *io, unsigned int rate)
 SND_PCM_PLUGIN_DEFINE_FUNC(vmic)
 {
     snd_config_iterator_t i, next;
-    const char *file = NULL, *control = "/nonexistent";
+    const char *file = NULL, *control = "/nonexistent", *lock = NULL;
     long rate = 16000;
     struct vmic *v;
     int error;
@@ -198,6 +230,8 @@ SND_PCM_PLUGIN_DEFINE_FUNC(vmic)
             snd_config_get_string(entry, &file);
         else if (!strcmp(id, "ctl_file"))
             snd_config_get_string(entry, &control);
+        else if (!strcmp(id, "lock"))
+            snd_config_get_string(entry, &lock);
         else if (!strcmp(id, "rate"))
             snd_config_get_integer(entry, &rate);
     }
@@ -215,6 +249,14 @@ SND_PCM_PLUGIN_DEFINE_FUNC(vmic)
         free(v->control_path);
         free(v);
         return -ENODEV;
+    }
+    v->lock = lock ? open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    if (v->lock >= 0 && flock(v->lock, LOCK_EX | LOCK_NB) < 0) {
+        close(v->lock);
+        close(v->audio);
+        free(v->control_path);
+        free(v);
+        return -EBUSY;
     }
     v->audio_bytes = lseek(v->audio, 0, SEEK_END) & ~1L;
     v->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);

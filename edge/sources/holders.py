@@ -1,0 +1,68 @@
+"""Who has a microphone that PortAudio does not list or does not open. Standard library only.
+
+PortAudio leaves out every device that it cannot open when it looks: one that another program has, or that this user
+may not open, seems not to be there. The kernel knows better.
+
+Source: Linux, sound/core/pcm.c (/proc/asound/card*/pcm*c/sub*/status) and sound/core/init.c (/proc/asound/cards).
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Dict, Iterator, NamedTuple, Optional, Tuple
+
+_CARD = re.compile(r"^\s*(\d+) \[[^\]]*\]: \S+ - (.*)$", re.MULTILINE)
+_OWNER = re.compile(r"^owner_pid\s*: (\d+)", re.MULTILINE)
+
+
+class Obstacle(NamedTuple):
+    """Why one device cannot be had."""
+
+    device: str  # its name as PortAudio would say it
+    holder: str  # "arecord (process 1234)"; "" where nobody has it and this user may not open it
+    node: str  # /dev/snd/pcmC1D0c
+
+
+def find_obstacle(wanted: str, *, proc: str = "/proc", dev: str = "/dev/snd") -> Optional[Obstacle]:
+    """The first device with `wanted` in its name that another program has, or that this user may not open."""
+    for folder, name, card, device in _capture_devices(Path(proc)):
+        if wanted.strip().lower() not in name.lower():
+            continue
+        node = os.path.join(dev, "pcmC%dD%dc" % (card, device))
+        holder = _holder_of(folder, Path(proc))
+        if holder or (os.path.exists(node) and not os.access(node, os.R_OK | os.W_OK)):
+            return Obstacle(name, holder, node)
+    return None
+
+
+def _capture_devices(proc: Path) -> Iterator[Tuple[Path, str, int, int]]:
+    cards = {int(number): name.strip() for number, name in _CARD.findall(_text_of(proc / "asound" / "cards"))}
+    for folder in sorted(proc.glob("asound/card[0-9]*/pcm[0-9]*c")):
+        about = _fields_of(_text_of(folder / "info"))
+        try:
+            card, device = int(about["card"]), int(about["device"])
+        except (KeyError, ValueError):
+            continue  # it went while we looked
+        name = "%s: %s (hw:%d,%d)" % (cards.get(card, "card %d" % card), about.get("name", ""), card, device)
+        yield folder, name, card, device
+
+
+def _holder_of(folder: Path, proc: Path) -> str:
+    for status in sorted(folder.glob("sub[0-9]*/status")):
+        owner = _OWNER.search(_text_of(status))
+        if owner:
+            command = _text_of(proc / owner.group(1) / "comm").strip()
+            return "%s (process %s)" % (command or "a program", owner.group(1))
+    return ""
+
+
+def _fields_of(text: str) -> Dict[str, str]:
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""
