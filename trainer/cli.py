@@ -14,6 +14,7 @@ import sys
 import torch
 
 from engines.errors import EngineError
+from trainer.allocator import keep_freed_memory
 from trainer.commands import COMMANDS
 from trainer.errors import TrainerError
 
@@ -42,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command.  Returns the exit status."""
     arguments = build_parser().parse_args(argv)
     logging.basicConfig(level="INFO", stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    keep_freed_memory()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     try:

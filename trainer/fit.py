@@ -22,7 +22,7 @@ from trainer.errors import TrainerError
 from trainer.frontend import LogMel
 from trainer.losses import hybrid_loss, soft_cross_entropy, supervised_contrastive_loss
 from trainer.model import SoundNet, load_imagenet_weights
-from trainer.recipe import Recipe, recipe_to_mapping
+from trainer.recipe import Recipe, recipe_from_json, recipe_to_mapping
 
 _LOGGER = logging.getLogger(__name__)
 CHECKPOINT_NAME = "checkpoint.pt"
@@ -136,10 +136,7 @@ class Fit:
         }
 
     def _resume(self, state: dict[str, Any], path: Path) -> None:
-        if (
-            json.loads(state["recipe"]) != json.loads(json.dumps(recipe_to_mapping(self.recipe)))
-            or state["labels"] != self.labels
-        ):
+        if recipe_from_json(state["recipe"]) != self.recipe or state["labels"] != self.labels:
             raise TrainerError(
                 "%s was begun with another recipe or other labels; give another --out, or remove it "
                 "to begin anew" % path

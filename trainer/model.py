@@ -28,6 +28,32 @@ class Output(NamedTuple):
     projection: Tensor  # [B, D] unit vectors, for the contrastive loss alone
 
 
+class DepthwiseConv(nn.Conv2d):
+    """A depthwise convolution that pads small maps openly while it is trained on a CPU.
+
+    Where the map is smaller than the kernel, oneDNN falls back to a slow kernel for the gradient of the weights, but
+    not when the padding is done before: a fifth of a training step of EfficientNet-Lite0. Same sums, same weights.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
+        """[B, C, H, W] -> [B, C, H', W']."""
+        small = input.shape[2] < self.kernel_size[0] or input.shape[3] < self.kernel_size[1]
+        if not (self.training and small and input.device.type == "cpu"):
+            return super().forward(input)
+        high, wide = (int(size) for size in self.padding)  # never a word here: see open_depthwise_padding
+        padded = F.pad(input, (wide, wide, high, high))
+        return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+def open_depthwise_padding(network: nn.Module) -> None:
+    """Make the plain depthwise convolutions of a network DepthwiseConvs, in place; names and weights stay."""
+    for module in network.modules():
+        if type(module) is not nn.Conv2d or isinstance(module.padding, str) or module.padding_mode != "zeros":
+            continue
+        if module.groups == module.in_channels > 1:
+            module.__class__ = DepthwiseConv
+
+
 class SoundNet(nn.Module):
     """Backbone, projection head, cosine classifier over K known classes and one of foreign sound.
 
@@ -47,6 +73,7 @@ class SoundNet(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = timm.create_model(backbone, num_classes=0, in_chans=1, drop_path_rate=drop_path)
+        open_depthwise_padding(self.backbone)
         width = int(self.backbone.num_features)  # type: ignore[arg-type]  # timm's modules are untyped
         self.dropout = nn.Dropout(dropout)
         self.projection = nn.Sequential(nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, projection_dim))

@@ -59,21 +59,39 @@ class Augmentation(NamedTuple):
 class Recipe(NamedTuple):
     """One training run. Nothing outside this record and the data shapes the weights."""
 
-    backbone: str = "tf_efficientnet_lite0"
+    scheme: str = "hybrid"  # ce: cross-entropy; supcon: contrastive, then a classifier on the frozen network; hybrid
+    backbone: str = "tf_efficientnet_lite0"  # any of timm's
+    in_channels: int = 1  # 3 repeats the log-mel, as the paper does
+    pretrained: bool = True  # the backbone starts from ImageNet (or --weights), else from chance
     frontend: FrontendSpec = URBAN_FRONTEND
     augmentation: Augmentation = Augmentation()
     short_clip: str = "centre_silence"
     epochs: int = 20  # passes over as many clips as there are known ones
+    classifier_epochs: int = 10  # of supcon's second stage, after those
     batch: int = 64  # known clips a step
+    classes_per_batch: int = (
+        0  # P of the P x K batches, K = batch / P clips of each; 0 draws clips whatever their class
+    )
+    views: int = 1  # of each known clip in a batch, augmented apart
     foreign_batch: int = 12  # foreign clips a step, where there are any
     learning_rate: float = 1e-3  # peak of the one-cycle schedule
     weight_decay: float = 1e-2
+    classifier_learning_rate: float = 1e-2  # peak, in supcon's second stage
     warm_up: float = 0.15  # share of the steps
     alpha: float = 0.5  # weight of the contrastive loss
     temperature: float = 0.1
+    contrast_mixtures: bool = True  # mixtures of two classes are everybody's negatives, else no part of the contrast
     ema_decay: float = 0.99
     source_balance: float = 0.5  # exponent: 0 draws clips evenly, 1 draws sources evenly
+    precision: str = "float32"  # or bfloat16: autocast, for GPUs (and CPUs with AVX512-BF16)
+    compile: bool = False  # torch.compile
+    sync_batch_norm: bool = False  # batch norm over all GPUs' clips together
     seed: int = 0
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs of all stages."""
+        return self.epochs + (self.classifier_epochs if self.scheme == "supcon" else 0)
 
 
 def recipe_to_mapping(recipe: Recipe) -> dict[str, object]:

@@ -27,9 +27,10 @@ def rms(samples: np.ndarray) -> float:
 
 def coloured_noise(length: int, rng: np.random.Generator) -> np.ndarray:
     """Noise of unit RMS whose power falls with frequency by a random exponent, 0 (white) to 2 (brown)."""
-    spectrum = np.fft.rfft(rng.standard_normal(length))
-    exponent = rng.uniform(0.0, 1.0)  # of the amplitude
-    noise = np.fft.irfft(spectrum / np.maximum(1.0, np.arange(len(spectrum))) ** exponent, length)
+    parts = rng.standard_normal((2, length // 2 + 1), dtype=np.float32)
+    exponent = np.float32(rng.uniform(0.0, 1.0))  # of the amplitude
+    falling = np.maximum(np.float32(1.0), np.arange(parts.shape[1], dtype=np.float32)) ** -exponent
+    noise = np.fft.irfft((parts[0] + 1j * parts[1]) * falling, length)
     return (noise / rms(noise)).astype(np.float32)
 
 
