@@ -144,9 +144,14 @@ class Connection:
             self._client.loop_write()
         if wakeup is not None and wakeup in readable:
             wakeup.clear()
-        self._client.loop_misc()
         if self._client.socket() is None:
             raise self._lost()
+        self._client.loop_misc()
+        if self._client.socket() is None:  # the keepalive's verdict
+            raise NoConnectionError(
+                "broker %s has been silent for %d s" % (address_of(self._config), self._config.keepalive_s),
+                "see the network, and whether the broker hangs",
+            )
 
     def close(self) -> None:
         """Take leave, so that the broker keeps the will to itself.  Whatever it does, this does not wait."""

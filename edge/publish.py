@@ -28,6 +28,7 @@ _UNACKNOWLEDGED = 40  # messages that are not durable and wait for the broker's 
 _PENDING = 256
 _IDLE_S = 1.0
 _CONGESTED_S = 0.1  # how often to see whether the link takes bytes again
+_LAST_WORD_S = 0.5  # before the time to close is over: an attempt that has come to nothing is given up
 _FAREWELL_SHARE = 0.3  # of the time to close: kept for `offline`
 
 
@@ -149,7 +150,7 @@ class Publisher:
             self._connect_and_serve(should_stop=self._closing.is_set)
             self._closing.wait(self._history.delay_s())
         if self._store.counts().waiting:  # closed before there was a connection, or between two: one last attempt
-            self._connect_and_serve(should_stop=lambda: time.monotonic() >= self._deadline_s)
+            self._connect_and_serve(should_stop=lambda: time.monotonic() >= self._deadline_s - _LAST_WORD_S)
 
     def _connect_and_serve(self, should_stop: Callable[[], bool]) -> None:
         started_s = time.monotonic()

@@ -36,8 +36,11 @@ class Mosquitto:
     and writes all.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, prefix: Sequence[str] = (), bind: str = "127.0.0.1") -> None:
+        """Args: prefix: a command that runs another, as `ip netns exec NAME`; bind: the address to listen at."""
         self.folder = folder
+        self._prefix, self._bind = list(prefix), bind
+        self.host = bind  # where it is found
         self.port, self.tls_port, self.mutual_port, self.unused_port = free_ports(4)
         self.server_certificate = "server"
         self._process: Any = None
@@ -58,7 +61,7 @@ class Mosquitto:
         return self.folder / ("password-" + user)
 
     def config(self, user: str = "corner", **changes: Any) -> MqttConfig:
-        values = dict(port=self.port, username=user, password_file=str(self.password_file(user)))
+        values = dict(host=self.host, port=self.port, username=user, password_file=str(self.password_file(user)))
         values.update(changes)
         return MqttConfig(**values)
 
@@ -98,9 +101,13 @@ class Mosquitto:
     def start(self) -> "Mosquitto":
         with open(str(self.folder / "log"), "ab") as log:
             self._process = subprocess.Popen(
-                [str(find_mosquitto()), "-c", str(self.folder / "mosquitto.conf")], stdout=log, stderr=log
+                self._prefix + [str(find_mosquitto()), "-c", str(self.folder / "mosquitto.conf")],
+                stdout=log,
+                stderr=log,
             )
-        assert wait_until(lambda: _answers(self.port) and _answers(self.tls_port)), (self.folder / "log").read_text()
+        assert wait_until(lambda: all(_answers(self.host, port) for port in (self.port, self.tls_port))), (
+            self.folder / "log"
+        ).read_text()
         return self
 
     def stop(self, signal_number: int = signal.SIGTERM) -> None:
@@ -137,24 +144,28 @@ class Mosquitto:
             "max_queued_messages %s" % replaced.get("max_queued_messages", "100000"),
         ]
         lines += list(options)
-        lines.append("listener %d 127.0.0.1" % self.port)
+        lines.append("listener %d %s" % (self.port, self._bind))
         encryption = [
             "cafile %s/ca.crt" % folder,
             "certfile %s/%s.crt" % (folder, self.server_certificate),
             "keyfile %s/%s.key" % (folder, self.server_certificate),
         ]
-        lines += ["listener %d 127.0.0.1" % self.tls_port] + encryption
-        lines += ["listener %d 127.0.0.1" % self.mutual_port] + encryption
+        lines += ["listener %d %s" % (self.tls_port, self._bind)] + encryption
+        lines += ["listener %d %s" % (self.mutual_port, self._bind)] + encryption
         lines += ["require_certificate true", "use_identity_as_username true"]
         if os.geteuid() == 0:
             lines.insert(0, "user root")
         (folder / "mosquitto.conf").write_text("\n".join(lines) + "\n")
 
 
-@pytest.fixture
-def mosquitto(tmp_path):
+def skip_without_mosquitto():
     if find_mosquitto() is None or shutil.which("openssl") is None:
         pytest.skip("mosquitto or openssl is not installed: apt-get install mosquitto openssl")
+
+
+@pytest.fixture
+def mosquitto(tmp_path):
+    skip_without_mosquitto()
     with Mosquitto(tmp_path) as broker:
         yield broker
 
@@ -174,9 +185,9 @@ def free_ports(count):
             trial.close()
 
 
-def _answers(port: int) -> bool:
+def _answers(host: str, port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        socket.create_connection((host, port), 1).close()
     except OSError:
         time.sleep(0.02)
         return False

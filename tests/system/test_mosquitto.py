@@ -3,63 +3,21 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from edge.broker_check import check_broker
-from edge.connection import Connection
-from edge.connection_errors import NoConnectionError
 from edge.publish import Publisher, RetryPolicy
 from edge.records import Message
 from edge.store import MemoryStore
 from tests.edge.socket_broker import wait_until
+from tests.system.reader import EVENT, Reader
 
 pytestmark = pytest.mark.system
-STATUS, EVENT = "soundclr/corner/status", "soundclr/corner/street/event"
 QUICK = RetryPolicy(first_s=0.1, longest_s=0.5, refused_s=0.5)
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-class Reader:
-    """A dashboard: reads all, comes back whenever the broker does."""
-
-    def __init__(self, config):
-        self._config, self._stop = config, threading.Event()
-        self.received, self.is_subscribed = [], threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reader", daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        assert self.is_subscribed.wait(20)
-        return self
-
-    def __exit__(self, *exception):
-        self._stop.set()
-        self._thread.join(20)
-
-    def numbers(self):
-        return [int(message.payload) for message in list(self.received) if message.topic == EVENT]
-
-    def states(self):
-        return [(message.payload, message.retained) for message in list(self.received) if message.topic == STATUS]
-
-    def _run(self):
-        while not self._stop.is_set():
-            connection = Connection(self._config, "reader", on_message=self.received.append)
-            try:
-                connection.open(2.0, self._stop.is_set)
-                connection.subscribe("soundclr/#")
-                self.is_subscribed.set()
-                while not self._stop.is_set():
-                    connection.pump(0.1)
-            except NoConnectionError:
-                self.is_subscribed.clear()
-                time.sleep(0.02)
-            finally:
-                connection.abort()
 
 
 def make_publisher(config, store=None):

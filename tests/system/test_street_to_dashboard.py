@@ -15,7 +15,7 @@ import soxr
 
 from edge.message_types import json_schema
 from tests.edge.socket_broker import wait_until
-from tests.system.test_mosquitto import Reader
+from tests.system.reader import Reader
 
 pytestmark = pytest.mark.system
 REPOSITORY = Path(__file__).resolve().parents[2]
