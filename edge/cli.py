@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 from edge import __version__
 from edge.config import SHIPPED_BUNDLE, Config, NodeConfig, SourceConfig, load_config
-from edge.errors import ConfigError, EdgeError
+from edge.errors import BrokerError, ConfigError, EdgeError
 from engines.errors import EngineError
 
 _LOGGER = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_devices(commands)
     _add_watch(commands)
+    _add_retire(commands)
     return parser
 
 
@@ -108,6 +109,14 @@ def _add_watch(commands: Any) -> None:
     watch.add_argument("--duration-s", type=_positive, default=None, help="stop by itself after this time")
 
 
+def _add_retire(commands: Any) -> None:
+    retire = commands.add_parser(
+        "retire", help="take back what this node, stopped for good, has retained at the broker"
+    )
+    _add_config(retire)
+    retire.add_argument("--force", action="store_true", help="even if the broker has the node as online")
+
+
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
@@ -156,11 +165,14 @@ def _optional_config(given: Optional[Path]) -> Config:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from edge.daemon import run_daemon
     from edge.installation import find_state_directory
+    from edge.service import run_service
 
-    return run_daemon(
-        _required_config(arguments.config), find_state_directory(arguments.state_dir), duration_s=arguments.duration_s
+    return run_service(
+        lambda: _required_config(arguments.config),
+        find_state_directory(arguments.state_dir),
+        config_path=_found_config(arguments.config),
+        duration_s=arguments.duration_s,
     )
 
 
@@ -207,10 +219,28 @@ def _watch(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def _retire(arguments: argparse.Namespace) -> int:
+    from edge.retire import StillOnlineError, retire_node
+
+    try:
+        done = retire_node(_required_config(arguments.config), force=arguments.force)
+    except (BrokerError, StillOnlineError) as error:
+        sys.stderr.write("soundclr-edge: %s\n" % error)
+        return EXIT_FAILED
+    for topic in done.cleared:
+        print("cleared  %s" % topic)
+    for topic in done.kept:
+        print("KEPT     %s: the broker's ACL does not let this user write it" % topic)
+    if not done.cleared and not done.kept:
+        print("nothing was retained that this user may read")
+    return EXIT_FAILED if done.kept else EXIT_DONE
+
+
 _COMMANDS: Dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "classify": _classify,
     "check": _check,
     "devices": _devices,
     "watch": _watch,
+    "retire": _retire,
 }

@@ -85,6 +85,12 @@ class PublishConfig(NamedTuple):
     health_interval_s: float = 30.0
 
 
+class PrometheusConfig(NamedTuple):
+    """[prometheus]"""
+
+    listen: str = ""  # address:port, or the port alone for loopback; no endpoint where empty
+
+
 class SourceConfig(NamedTuple):
     """[[source]]"""
 
@@ -111,6 +117,7 @@ class Config(NamedTuple):
     events: EventsConfig = EventsConfig()
     publish: PublishConfig = PublishConfig()
     store: StoreConfig = StoreConfig()
+    prometheus: PrometheusConfig = PrometheusConfig()
 
 
 def load_config(path: Path) -> Config:
@@ -156,9 +163,18 @@ def config_from_mapping(values: Dict[str, Any]) -> Config:
         events=_read_table(EventsConfig, "[events]", values.get("events", {})),
         publish=_read_table(PublishConfig, "[publish]", values.get("publish", {})),
         store=_read_table(StoreConfig, "[store]", values.get("store", {})),
+        prometheus=_read_table(PrometheusConfig, "[prometheus]", values.get("prometheus", {})),
     )
     _check(config)
     return config
+
+
+def address_from_listen(listen: str) -> Optional[Tuple[str, int]]:
+    """Host and port of `127.0.0.1:9464`, `[::1]:9464` or `9464`, which is loopback; None for anything else."""
+    match = re.match(r"(?:(?:\[([0-9a-fA-F:.]+)\]|([\w.-]*)):)?(\d{1,5})\Z", listen)
+    if match is None or not 1 <= int(match.group(3)) <= 65535:
+        return None
+    return match.group(1) or match.group(2) or "127.0.0.1", int(match.group(3))
 
 
 def _parse_toml(text: str) -> Dict[str, Any]:
@@ -295,6 +311,11 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
         (store.kind in ("sqlite", "memory"), '[store]: kind is %r; expected "sqlite" or "memory"' % store.kind),
         (store.max_bytes >= 1000000, "[store]: max_bytes is %d; expected at least 1000000" % store.max_bytes),
         (0 < store.max_age_days <= 36500, "[store]: max_age_days is %g; expected above 0" % store.max_age_days),
+        (
+            config.prometheus.listen == "" or address_from_listen(config.prometheus.listen) is not None,
+            '[prometheus]: listen is %r; expected "127.0.0.1:9464", "[::1]:9464", or the port alone for loopback'
+            % config.prometheus.listen,
+        ),
     ]
     for source in config.source:
         conditions += _source_conditions(source)
