@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 from edge import __version__
-from edge.config import SHIPPED_BUNDLE, Config, NodeConfig, SourceConfig, load_config
+from edge.config import SHIPPED_BUNDLE, Config, NodeConfig, SourceConfig, load_config, with_start_time
 from edge.errors import BrokerError, ConfigError, EdgeError
+from edge.sources.start_time import FROM_FILE
 from engines.errors import EngineError
 
 _LOGGER = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="listen and publish, until stopped")
     _add_config(run)
     _add_state_dir(run)
+    _add_start_time(run)
     run.add_argument("--duration-s", type=_positive, default=None, help="stop by itself after this time")
 
 
@@ -85,6 +87,7 @@ def _add_classify(commands: Any) -> None:
         help="folder of the model (default: the configuration's, else %s)" % SHIPPED_BUNDLE,
     )
     classify.add_argument("--hop-s", type=_positive, default=None, help="seconds from one window to the next")
+    _add_start_time(classify)
     _add_config(classify)
 
 
@@ -135,6 +138,16 @@ def _add_state_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_start_time(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--start-time",
+        default="",
+        metavar="TIME",
+        help='when a recording began, as 2026-10-01T12:34:56Z, or "file": the time in its name or header '
+        "(default: the configuration's, else now)",
+    )
+
+
 def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
@@ -169,7 +182,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from edge.service import run_service
 
     return run_service(
-        lambda: _required_config(arguments.config),
+        lambda: with_start_time(_required_config(arguments.config), arguments.start_time),
         find_state_directory(arguments.state_dir),
         config_path=_found_config(arguments.config),
         duration_s=arguments.duration_s,
@@ -182,12 +195,22 @@ def _classify(arguments: argparse.Namespace) -> int:
     from engines.bundle import load_bundle
 
     config = _optional_config(arguments.config)
+    if len(arguments.files) > 1 and arguments.start_time not in ("", FROM_FILE):
+        given = (arguments.start_time, len(arguments.files), FROM_FILE)
+        raise ConfigError("--start-time %s for %d files; give one file, or --start-time %s" % given)
     if arguments.hop_s is not None:
         config = config._replace(model=config.model._replace(hop_s=arguments.hop_s))
     bundle = load_bundle(arguments.bundle or Path(config.model.bundle))
     with open_scorer(bundle, config.model.runtime, config.model.threads, config.model.hop_s) as scorer:
         failed = classify_files(
-            arguments.files, bundle, scorer, config, as_json=arguments.json, results=sys.stdout, complaints=sys.stderr
+            arguments.files,
+            bundle,
+            scorer,
+            config,
+            as_json=arguments.json,
+            results=sys.stdout,
+            complaints=sys.stderr,
+            start_time=arguments.start_time,
         )
     return EXIT_UNUSABLE if failed else EXIT_DONE
 

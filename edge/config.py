@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from edge.errors import ConfigError
+from edge.sources.start_time import FROM_FILE, epoch_s_from_rfc3339
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 _MAX_BYTES = 1 << 20
@@ -104,6 +105,7 @@ class SourceConfig(NamedTuple):
     sample_format: str = "s16le"  # stdin: s16le, s24le, s32le, f32le
     realtime: bool = True  # file: at the pace of the street, or as fast as it goes
     loop: bool = False  # file: begin again at its end
+    start_time: str = ""  # file: when it began, RFC 3339, or "file" for the time in it; empty: now
 
 
 class Config(NamedTuple):
@@ -175,6 +177,21 @@ def address_from_listen(listen: str) -> Optional[Tuple[str, int]]:
     if match is None or not 1 <= int(match.group(3)) <= 65535:
         return None
     return match.group(1) or match.group(2) or "127.0.0.1", int(match.group(3))
+
+
+def with_start_time(config: Config, start_time: str) -> Config:
+    """The same with another beginning for its recordings; as it is where `start_time` is "".  Raises ConfigError."""
+    if not start_time:
+        return config
+    if not any(source.type == "file" for source in config.source):
+        raise ConfigError("--start-time %s, and no source is a file; leave it out" % start_time)
+    changed = config._replace(
+        source=tuple(
+            source._replace(start_time=start_time) if source.type == "file" else source for source in config.source
+        )
+    )
+    _check(changed)
+    return changed
 
 
 def _parse_toml(text: str) -> Dict[str, Any]:
@@ -322,6 +339,14 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
     return conditions
 
 
+def _is_time(text: str) -> bool:
+    try:
+        epoch_s_from_rfc3339(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _source_conditions(source: SourceConfig) -> List[Tuple[bool, str]]:
     where = "[[source]] %r: " % source.name
     return [
@@ -330,6 +355,11 @@ def _source_conditions(source: SourceConfig) -> List[Tuple[bool, str]]:
             where + 'type is %r; expected "microphone", "file" or "stdin"' % source.type,
         ),
         (source.type != "file" or source.path != "", where + "a file needs path"),
+        (source.type == "file" or source.start_time == "", where + 'start_time belongs to type "file" alone'),
+        (
+            source.start_time in ("", FROM_FILE) or _is_time(source.start_time),
+            where + 'start_time is %r; expected a time as "2026-10-01T12:34:56Z", or "file"' % source.start_time,
+        ),
         (source.type == "file" or source.path == "", where + 'path belongs to type "file" alone'),
         (
             source.type != "stdin" or 8000 <= source.sample_rate_hz <= 192000,

@@ -15,6 +15,7 @@ from edge.scorer import Scorer, open_scorer
 from edge.sources import source_from_config
 from edge.sources.base import EndOfSource, Source
 from edge.sources.faults import Fault
+from edge.sources.start_time import start_time_of
 from edge.supervision import Stage
 from edge.timing import Durations
 from engines.bundle import Bundle
@@ -63,7 +64,7 @@ class Listener:
         self.stage = stage if stage is not None else Stage("source " + source.name)
         self._id_prefix = "%s-%s" % (boot_id[:12], source.name)
         self._thread = threading.Thread(target=self._run, name="hear-" + source.name, daemon=True)
-        self._clock = SourceClock()
+        self._clock = SourceClock(start_time_of(source.start_time, source.path))
         self._latest: Optional[Classification] = None
         self._active: Tuple[str, ...] = ()
         self._source: Optional[Source] = None
