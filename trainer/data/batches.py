@@ -14,6 +14,9 @@ from trainer.augment import add_background, cut_randomly, mix_pair, place_random
 from trainer.data.datasets import UNKNOWN_LABEL
 from trainer.data.made_up import make_up_foreign
 from trainer.data.waveforms import Waveforms
+from trainer.errors import TrainerError
+from trainer.losses import NO_PART
+from trainer.parallel import ALONE, Group
 from trainer.recipe import Recipe
 
 
@@ -21,32 +24,97 @@ class Batch(NamedTuple):
     """One step's sound."""
 
     samples: Tensor  # float32 [B, window_samples]
-    targets: Tensor  # float32 [B, K + 1], rows sum to 1; the last column is foreign sound
-    labels: Tensor  # int64 [B]; UNKNOWN_LABEL where a row is foreign or a mixture: no anchor of the contrastive loss
+    targets: Tensor  # float32 [B, K], rows sum to 1; with foreign clips [B, K + 1], the last column is foreign sound
+    labels: Tensor  # int64 [B]; negative where a row is foreign or a mixture: no anchor of the contrastive loss
+
+
+class _Row(NamedTuple):
+    """What one row of a batch is made of."""
+
+    clip: int
+    is_known: bool
+    number: int  # in the whole batch: seeds the row's augmentation
 
 
 class BatchSource:
-    """Draws the batches of an epoch. An epoch's batches depend on the recipe's seed and the epoch's number alone, so
-    a run resumed at an epoch continues as if it had never stopped."""
+    """Draws the batches of an epoch.
 
-    def __init__(self, known: Waveforms, foreign: Waveforms | None, n_labels: int, recipe: Recipe) -> None:
+    A batch depends on the recipe's seed, the epoch's and the step's number alone: a run resumed at an epoch continues
+    as if it had never stopped, batches can be made ahead by several processes, and those of a group of processes
+    together hold what one process would.
+    """
+
+    def __init__(
+        self, known: Waveforms, foreign: Waveforms | None, n_labels: int, recipe: Recipe, *, group: Group = ALONE
+    ) -> None:
         self._known, self._foreign, self._n_labels, self._recipe = known, foreign, n_labels, recipe
+        self._n_outputs = n_labels + (foreign is not None)
         self._weights = draw_weights(known, recipe.source_balance)
         self._foreign_weights = None if foreign is None else draw_weights(foreign, recipe.source_balance)
+        self._group = group
+        self._check(known)
         self.steps = max(1, len(known) // recipe.batch)
+        rows = recipe.batch * recipe.views + (recipe.foreign_batch if foreign is not None else 0)
+        self.rows = -(-rows // group.size)  # the most that a process of the group gets
+        if rows < 2 * group.size:
+            raise TrainerError(
+                "a batch of %d rows for %d processes; expected two for each: raise --batch" % (rows, group.size)
+            )
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch, `steps` of them."""
-        rng = np.random.default_rng((self._recipe.seed, epoch))
-        for _ in range(self.steps):
-            rows = [
-                self._known_row(int(i), rng) for i in rng.choice(len(self._known), self._recipe.batch, p=self._weights)
-            ]
-            if self._foreign is not None:
-                chosen = rng.choice(len(self._foreign), self._recipe.foreign_batch, p=self._foreign_weights)
-                rows += [self._foreign_row(self._foreign, int(i), rng) for i in chosen]
-            samples, targets, labels = zip(*rows, strict=True)
-            yield Batch(torch.from_numpy(np.stack(samples)), torch.from_numpy(np.stack(targets)), torch.tensor(labels))
+        return (self.batch(epoch, step) for step in range(self.steps))
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        """One batch, or this process's share of it."""
+        seed = (self._recipe.seed, epoch, step)
+        rows = self._draw_rows(np.random.default_rng(seed))[self._group.rank :: self._group.size]
+        made = []
+        for row in rows:
+            rng = np.random.default_rng((*seed, row.number))
+            if row.is_known or self._foreign is None:
+                made.append(self._known_row(row.clip, rng))
+            else:
+                made.append(self._foreign_row(self._foreign, row.clip, rng))
+        samples, targets, labels = zip(*made, strict=True)
+        return Batch(torch.from_numpy(np.stack(samples)), torch.from_numpy(np.stack(targets)), torch.tensor(labels))
+
+    def _draw_rows(self, rng: np.random.Generator) -> list[_Row]:
+        recipe = self._recipe
+        if recipe.classes_per_batch:
+            drawn = self._draw_by_class(rng)
+        else:
+            drawn = [int(i) for i in rng.choice(len(self._known), recipe.batch, p=self._weights)]
+        chosen = [(clip, True) for clip in drawn for _ in range(recipe.views)]
+        if self._foreign is not None:
+            drawn = rng.choice(len(self._foreign), recipe.foreign_batch, p=self._foreign_weights).tolist()
+            chosen += [(clip, False) for clip in drawn]
+        return [_Row(clip, is_known, number) for number, (clip, is_known) in enumerate(chosen)]
+
+    def _draw_by_class(self, rng: np.random.Generator) -> list[int]:
+        """P classes, K clips of each."""
+        n_classes = self._recipe.classes_per_batch
+        drawn: list[int] = []
+        for label in rng.choice(self._n_labels, n_classes, replace=False):
+            weights = self._weights * (self._known.labels == label)
+            drawn += rng.choice(len(weights), self._recipe.batch // n_classes, p=weights / weights.sum()).tolist()
+        return drawn
+
+    def _check(self, known: Waveforms) -> None:
+        recipe = self._recipe
+        if recipe.batch < 2 or recipe.views < 1 or not 0 <= recipe.classes_per_batch <= self._n_labels:
+            raise TrainerError(
+                "batches of %d clips of %d classes in %d views; expected at least 2 clips, at most %d classes (0: "
+                "whatever comes) and at least 1 view"
+                % (recipe.batch, recipe.classes_per_batch, recipe.views, self._n_labels)
+            )
+        if recipe.classes_per_batch and recipe.batch % recipe.classes_per_batch:
+            raise TrainerError(
+                "--batch %d is no multiple of --classes-per-batch %d" % (recipe.batch, recipe.classes_per_batch)
+            )
+        absent = sorted(set(range(self._n_labels)) - set(known.labels.tolist()))
+        if recipe.classes_per_batch and absent:
+            raise TrainerError("no training clip of classes number %s; expected at least one of each" % absent)
 
     def _known_row(self, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
         recipe = self._recipe.augmentation
@@ -57,7 +125,8 @@ class BatchSource:
             weight = float(rng.beta(recipe.mix_beta, recipe.mix_beta))
             sound = mix_pair(sound, self._window(self._known.samples[other], rng), weight)
             target = weight * target + (1.0 - weight) * self._one_hot(int(self._known.labels[other]))
-            label = UNKNOWN_LABEL if self._known.labels[other] != label else label
+            if self._known.labels[other] != label:
+                label = UNKNOWN_LABEL if self._recipe.contrast_mixtures else NO_PART
         if rng.random() < recipe.background_p:
             below = None if self._foreign is None else self._random_foreign(self._foreign, rng)
             sound = add_background(sound, below, rng, recipe)
@@ -86,7 +155,7 @@ class BatchSource:
         return place_randomly(part, spec.window_samples, rng, recipe)
 
     def _one_hot(self, label: int) -> np.ndarray:
-        target = np.zeros(self._n_labels + 1, np.float32)
+        target = np.zeros(self._n_outputs, np.float32)
         target[label] = 1.0
         return target
 
