@@ -8,6 +8,7 @@ import argparse
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
@@ -41,12 +42,15 @@ def build_parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_devices(commands)
     _add_watch(commands)
+    _add_history(commands)
     return parser
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run one command.  Returns the exit status."""
-    arguments = build_parser().parse_args(argv)
+    from edge.history import joined_times
+
+    arguments = build_parser().parse_args(joined_times(sys.argv[1:] if argv is None else argv))
     logging.basicConfig(
         level=arguments.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
@@ -106,6 +110,22 @@ def _add_watch(commands: Any) -> None:
     watch.add_argument("--port", type=int, default=None, help="its port")
     watch.add_argument("--root", default=None, help="first level of the topics")
     watch.add_argument("--duration-s", type=_positive, default=None, help="stop by itself after this time")
+
+
+def _add_history(commands: Any) -> None:
+    history = commands.add_parser("history", help="show events and summaries of the last weeks, or send them again")
+    moment = "2026-11-01, 2026-11-01T06:30:00Z (UTC without an offset) or -2h (s, m, h, d, w)"
+    history.add_argument("--from", dest="begin", metavar="TIME", default=None, help="not before: " + moment)
+    history.add_argument("--to", dest="end", metavar="TIME", default=None, help="before; a day is meant up to its end")
+    history.add_argument("--source", default=None, help="of this source only")
+    history.add_argument("--type", default=None, help="event, summary, ... only")
+    history.add_argument("--label", default=None, help="of this class only")
+    history.add_argument("--json", action="store_true", help="one JSON object a line")
+    history.add_argument(
+        "--republish", action="store_true", help="have the daemon send them once more; needs --from, shows nothing"
+    )
+    _add_config(history)
+    _add_state_dir(history)
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -207,10 +227,34 @@ def _watch(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def _history(arguments: argparse.Namespace) -> int:
+    from edge.history import Wanted, acting_as_owner, moment_from_text, republish, write_history
+    from edge.installation import find_state_directory
+
+    now_s, given = time.time(), (arguments.begin, arguments.end)
+    begin, end = (
+        None if text is None else moment_from_text(text, now_s, is_end=is_end)
+        for text, is_end in zip(given, (False, True))
+    )
+    wanted = Wanted(begin, end, arguments.source, arguments.type, arguments.label)
+    if arguments.republish and begin is None:
+        raise ConfigError("--republish without --from; expected from when on, for instance --from -2h")
+    directory = find_state_directory(arguments.state_dir)
+    with acting_as_owner(directory):
+        if arguments.republish:
+            count = republish(directory, wanted)
+            said = '{"republished":%d}' if arguments.json else "%d messages: the daemon sends them again, as replayed"
+            sys.stdout.write(said % count + "\n")
+        else:
+            count = write_history(directory, wanted, sys.stdout, as_json=arguments.json)
+    return EXIT_DONE if count else EXIT_FAILED
+
+
 _COMMANDS: Dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "classify": _classify,
     "check": _check,
     "devices": _devices,
     "watch": _watch,
+    "history": _history,
 }

@@ -1,0 +1,233 @@
+"""What the store still holds: shown to people and machines, and sent once more where that is wanted.
+
+It reads while the daemon writes, and works as well when no daemon runs.
+"""
+
+import contextlib
+import datetime as dt
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Iterator, List, NamedTuple, Optional, TextIO, Tuple
+
+from edge.errors import ConfigError, EdgeError
+from edge.messages import rfc3339_from_epoch, values_from_payload
+from edge.records import JsonObject
+from edge.storage.database import NAME, Database, Entry
+from edge.storage.faults import DamagedError, DiskError
+from edge.storage.reader import entries_from
+from edge.storage.spans import RowSpans
+
+_RELATIVE = re.compile(r"-?(\d+(?:\.\d+)?)([smhdw])\Z")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_FORMATS = ("%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M")
+_OFFSET = re.compile(r"(.*?)(Z|[+-]\d\d:\d\d)?\Z", re.DOTALL)
+_EPOCH = dt.datetime(1970, 1, 1)
+_HEADINGS = ("TIME (UTC)", "SOURCE", "TYPE", "PHASE", "LABEL", "SECONDS", "LEVEL", "SCORE", "BROKER")
+_ROW = "%-24s  %-10s  %-12s  %-6s  %-16s  %8s  %12s  %5s  %s\n"
+
+
+class HistoryError(EdgeError):
+    """A store that cannot be read or written now."""
+
+
+class Wanted(NamedTuple):
+    """Which messages; None: all."""
+
+    from_s: Optional[float] = None  # UTC, seconds since the epoch, of the sound
+    to_s: Optional[float] = None  # up to here, without it
+    source: Optional[str] = None
+    type: Optional[str] = None
+    label: Optional[str] = None
+
+    def takes(self, values: JsonObject) -> bool:
+        """Whether a message with this payload is meant."""
+        time_ms = values.get("ts_ms")
+        time_s = time_ms / 1000.0 if isinstance(time_ms, int) else 0.0
+        if (self.from_s is not None and time_s < self.from_s) or (self.to_s is not None and time_s >= self.to_s):
+            return False
+        pairs = ((self.source, "source"), (self.type, "type"), (self.label, "label"))
+        return all(wanted is None or values.get(name) == wanted for wanted, name in pairs)
+
+
+def moment_from_text(text: str, now_s: float, *, is_end: bool = False) -> float:
+    """Seconds since the epoch of `2026-11-01`, `2026-11-01T06:30Z`, `2026-11-01 08:30+02:00` or `-2h`.
+
+    Args:
+        text: without an offset it is UTC; s, m, h, d and w after a number count back from now.
+        is_end: a day alone is meant up to its end.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    relative = _RELATIVE.match(text)
+    if relative:
+        return now_s - float(relative.group(1)) * _SECONDS[relative.group(2)]
+    try:
+        day = dt.datetime.strptime(text, "%Y-%m-%d") - _EPOCH
+        return day.total_seconds() + (86400.0 if is_end else 0.0)
+    except ValueError:
+        pass
+    moment, offset = _OFFSET.match(text).groups()  # type: ignore[union-attr]  # it matches everything
+    for form in _FORMATS:
+        try:
+            return (dt.datetime.strptime(moment, form) - _EPOCH).total_seconds() - _offset_s(offset)
+        except ValueError:
+            continue
+    raise ConfigError(
+        "time %r; expected one such as 2026-11-01, 2026-11-01T06:30:00Z or -2h (s, m, h, d, w back from now)" % text
+    )
+
+
+def write_history(directory: Path, wanted: Wanted, results: TextIO, *, as_json: bool) -> int:
+    """Write what is wanted, oldest first: a table, or one JSON object a line.  Returns how many there were.
+
+    Raises:
+        ConfigError: there is no store.
+        HistoryError: it cannot be read.
+    """
+    count = 0
+    with _opened(directory) as database:
+        waiting = _waiting_in(database)
+        if not as_json:
+            results.write(_ROW % _HEADINGS)
+        for entry, values in _found(database, wanted):
+            count += 1
+            is_acknowledged = entry.id not in waiting
+            if as_json:
+                told = dict(topic=entry.message.topic, acknowledged=is_acknowledged, **values)
+                results.write(json.dumps(told, separators=(",", ":"), ensure_ascii=False) + "\n")
+            else:
+                results.write(_ROW % _columns(values, is_acknowledged))
+    return count
+
+
+def republish(directory: Path, wanted: Wanted) -> int:
+    """Have the daemon send what is wanted once more, the running one or the next.  Returns how many there are.
+
+    Raises:
+        ConfigError: there is no store.
+        HistoryError: it cannot be written.
+    """
+    with _opened(directory) as database:
+        ids = [entry.id for entry, _ in _found(database, wanted)]
+    with _faults_named(directory), Database(directory).open_for_writing() as database:
+        database.ask_again(ids)
+    return len(ids)
+
+
+@contextlib.contextmanager
+def acting_as_owner(directory: Path) -> Iterator[None]:
+    """While root looks into the service's store, it does so as the service: files made by root would lock it out."""
+    try:
+        owner = (directory / NAME).stat()
+    except OSError:
+        owner = None
+    if owner is None or os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    gid = os.getegid()
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(gid)
+
+
+@contextlib.contextmanager
+def _opened(directory: Path) -> Iterator[Database]:
+    try:
+        (directory / NAME).stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigError(
+            "no store in %s: %s is not there; give the daemon's state directory with --state-dir" % (directory, NAME)
+        ) from error
+    except OSError as error:
+        raise HistoryError(
+            "store %s: %s; run this as the service's user or as root" % (directory / NAME, error.strerror)
+        ) from error
+    with _faults_named(directory), Database(directory).open_for_reading() as database:
+        yield database
+
+
+@contextlib.contextmanager
+def _faults_named(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except DamagedError as error:
+        raise HistoryError(
+            "store %s is damaged: %s; the daemon moves it aside and begins a new one when it reads that place"
+            % (directory / NAME, error)
+        ) from error
+    except DiskError as error:
+        raise HistoryError(
+            "store %s: %s; run this as the service's user or as root, and see that the disk is well"
+            % (directory / NAME, error)
+        ) from error
+
+
+def _waiting_in(database: Database) -> RowSpans:
+    bookmark, ends = database.read_bookmark(), database.first_and_last_id()
+    spans = list(bookmark.waiting)
+    if ends is not None and ends[1] > bookmark.known_id:
+        spans.append((bookmark.known_id + 1, ends[1]))
+    return RowSpans(spans)
+
+
+def _found(database: Database, wanted: Wanted) -> Iterator[Tuple[Entry, JsonObject]]:
+    ends = database.first_and_last_id()
+    for entry in entries_from(database, ends[0], ends[1]) if ends is not None else ():
+        values = values_from_payload(entry.message.payload)
+        if wanted.takes(values):
+            yield entry, values
+
+
+def _columns(values: JsonObject, is_acknowledged: bool) -> Tuple[str, ...]:
+    time_ms = values.get("ts_ms")
+    return (
+        rfc3339_from_epoch(time_ms / 1000.0) if isinstance(time_ms, int) else "-",
+        _text(values.get("source")),
+        _text(values.get("type")),
+        _text(values.get("phase")),
+        _text(values.get("label")),
+        _number(values.get("duration_s"), "%.1f"),
+        _level(values),
+        _number(values.get("score_max"), "%.2f"),
+        "has it" if is_acknowledged else "waits",
+    )
+
+
+def _level(values: JsonObject) -> str:
+    for name, unit in (("laeq_db", "dB(A)"), ("laeq_dbfs", "dBFS")):
+        if isinstance(values.get(name), (int, float)):
+            return "%.1f %s" % (values[name], unit)
+    return "-"
+
+
+def _text(value: Any) -> str:
+    return re.sub(r"[^\x20-\x7e]", "?", value) if isinstance(value, str) else "-"
+
+
+def _number(value: Any, form: str) -> str:
+    return form % value if isinstance(value, (int, float)) and not isinstance(value, bool) else "-"
+
+
+def _offset_s(offset: Optional[str]) -> float:
+    if offset is None or offset == "Z":
+        return 0.0
+    hours, minutes = int(offset[1:3]), int(offset[4:6])
+    return (-1.0 if offset[0] == "-" else 1.0) * (3600.0 * hours + 60.0 * minutes)
+
+
+def joined_times(argv: List[str]) -> List[str]:
+    """`--from -2h` as argparse takes it: it would hold -2h for another option."""
+    joined: List[str] = []
+    for word in argv:
+        if joined and joined[-1] in ("--from", "--to") and _RELATIVE.match(word):
+            joined[-1] += "=" + word
+        else:
+            joined.append(word)
+    return joined
