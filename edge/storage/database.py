@@ -85,6 +85,9 @@ class Database:
             if not self._path.exists():  # made here for its mode, which the log files take from it
                 os.close(os.open(str(self._path), os.O_CREAT | os.O_WRONLY, 0o600))
             self._connect()
+            is_new = self._is_new()
+            if not is_new:
+                self._check_schema()  # before anything is changed in it
             for pragma in (
                 "page_size = %d" % _PAGE_BYTES,
                 "journal_mode = WAL",
@@ -94,7 +97,7 @@ class Database:
                 "journal_size_limit = %d" % _LOG_BYTES,
             ):
                 self._cursor.execute("PRAGMA " + pragma).fetchall()
-            if self._is_new():
+            if is_new:
                 self._write([(statement, ()) for statement in _SCHEMA])
                 sync_directory(self._directory)
             self._check()
@@ -221,15 +224,18 @@ class Database:
 
     def _check(self) -> None:
         """See that it is ours, and that both ends can be read; a hole in the middle shows when it is read."""
-        application_id = self._cursor.execute("PRAGMA application_id").fetchone()[0]
-        if (application_id, self._version()) != (_APPLICATION_ID, SCHEMA_VERSION):
-            raise DamagedError("schema %d of application %d" % (self._version(), application_id))
+        self._check_schema()
         self.read_bookmark()
         self.read_again()
         ends = self.first_and_last_id()
         if ends is not None:
             self.read_range(ends[0], ends[1], 10)
             self.read_range(ends[1] - 10, ends[1], 10)
+
+    def _check_schema(self) -> None:
+        application_id = self._cursor.execute("PRAGMA application_id").fetchone()[0]
+        if (application_id, self._version()) != (_APPLICATION_ID, SCHEMA_VERSION):
+            raise DamagedError("schema %d of application %d" % (self._version(), application_id))
 
     def _read(self, sql: str, values: tuple = ()) -> List[tuple]:
         try:

@@ -91,8 +91,10 @@ class SqliteStore(Store):
             pending = [ledger.pending[row] for row in rows if row in ledger.pending]
             row_of = {ledger.id_of(row): row for row in rows if row not in ledger.pending}
             once_more = {row for row in rows if row in ledger.once_more}
+            set_aside = self._writer.set_aside
         found = [StoredRow(each.row, each.message, each.put_ms) for each in pending]
-        found += [StoredRow(row_of[entry.id], entry.message, entry.put_ms) for entry in self._read(sorted(row_of))]
+        entries = self._read(sorted(row_of), set_aside)
+        found += [StoredRow(row_of[entry.id], entry.message, entry.put_ms) for entry in entries]
         return [stored._replace(put_ms=0) if stored.row in once_more else stored for stored in sorted(found)]
 
     def ack(self, row: int) -> None:
@@ -133,12 +135,16 @@ class SqliteStore(Store):
         """See Store.  What memory holds is written, if the disk takes it within some seconds."""
         self._writer.close(_CLOSE_S)
 
-    def _read(self, ids: List[int]) -> List[Entry]:
+    def _read(self, ids: List[int], set_aside: int) -> List[Entry]:
+        """Messages of the file that was there when so many had been set aside."""
         try:
-            return self._reader.read(ids)
+            entries = self._reader.read(ids)
         except DamagedError as error:
+            entries = []
             with self._condition:
-                self._writer.note_damage(str(error))
+                self._writer.note_damage(str(error), set_aside)
         except DiskError as error:
+            entries = []
             _LOGGER.warning("store: %s", error)
-        return []
+        with self._condition:
+            return entries if set_aside == self._writer.set_aside else []

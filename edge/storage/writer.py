@@ -105,10 +105,11 @@ class Writer:
         if self._unnoted_since_s is None:
             self._unnoted_since_s = time.monotonic()
 
-    def note_damage(self, text: str) -> None:
-        """Somebody could not read the file."""
-        self._damage = text
-        self._condition.notify_all()
+    def note_damage(self, text: str, set_aside: int) -> None:
+        """Somebody could not read the file that was there when so many had been set aside; not the one after it."""
+        if set_aside == self.set_aside:
+            self._damage = text
+            self._condition.notify_all()
 
     @contextlib.contextmanager
     def hurrying(self) -> Iterator[None]:
@@ -144,10 +145,14 @@ class Writer:
         due_at_s = min(self._look_at_s, self._tidy_at_s)
         if self._unnoted_since_s is not None:
             due_at_s = min(due_at_s, self._unnoted_since_s + self._rhythm.acknowledged_alone_s)
-        if self._ledger.pending:
-            is_urgent = self._is_hurrying or self._ledger.is_urgent or len(self._ledger.pending) >= _BATCH
-            due_at_s = min(due_at_s, 0.0 if is_urgent else self._ledger.oldest_put_at_s + self._rhythm.patience_s)
-        return due_at_s
+        return min(due_at_s, self._pending_due_at_s())
+
+    def _pending_due_at_s(self) -> float:
+        ledger = self._ledger
+        if not ledger.pending:
+            return float("inf")
+        is_urgent = self._is_hurrying or self._is_closing or ledger.is_urgent or len(ledger.pending) >= _BATCH
+        return 0.0 if is_urgent else ledger.oldest_put_at_s + self._rhythm.patience_s
 
     def _attempt(self, work: Callable[[], object]) -> bool:
         """Do something with the disk.  Returns whether it went well; if not, it is done again after a while."""
@@ -190,9 +195,8 @@ class Writer:
             _LOGGER.warning("store: %s takes messages again", self._directory)
 
     def _work(self) -> None:
-        damage, self._damage = self._damage, ""
-        if damage:
-            raise DamagedError(damage)
+        if self._damage:
+            raise DamagedError(self._damage)
         try:
             database = self._open_file()
         except ConfigError as error:  # found out late, because the disk failed at the start
@@ -234,7 +238,8 @@ class Writer:
     def _write(self, database: Database) -> None:
         now_s = time.monotonic()
         with self._condition:
-            batch, since_s = self._ledger.batch(_BATCH), self._unnoted_since_s
+            batch = self._ledger.batch(_BATCH) if now_s >= self._pending_due_at_s() else []
+            since_s = self._unnoted_since_s
             patience_s = self._rhythm.acknowledged_s if batch else self._rhythm.acknowledged_alone_s
             is_due = self._is_closing or (since_s is not None and now_s - since_s >= patience_s)
             bookmark = self._ledger.bookmark_after(batch) if is_due else None
@@ -268,10 +273,12 @@ class Writer:
         with self._condition:
             spans = self._ledger.bookmark_after([]).waiting if self._is_adopted else None
         aside = move_aside(self._directory)
+        self._reader.close()  # it may have been opened once more, and would go on in the old file
         saved = rescue(aside, spans)
         with self._condition:
             self._ledger.replace_file(saved, time.monotonic())
             self.set_aside += 1
+            self._damage = ""
         _LOGGER.error("store: moved to %s; %d unsent messages saved from it; a new file is begun", aside, len(saved))
         self._open_file()
 
