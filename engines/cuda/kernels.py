@@ -61,5 +61,5 @@ class LogMelKernels:
             self._window,
             (self._tiles, streams),
             _WINDOW_BLOCK,
-            *((mel_ring, frame_db, ring_frames, slot) + levels + (network_input,))
+            *((mel_ring, frame_db, ring_frames, slot) + levels + (network_input,)),
         )

@@ -73,4 +73,4 @@ def _ptx_from_source(arch, source, constants):
 
 def _package_folder(name):
     place = importlib.util.find_spec("nvidia." + name)
-    return Path(list(place.submodule_search_locations)[0])
+    return Path(next(iter(place.submodule_search_locations)))

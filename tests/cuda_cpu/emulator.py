@@ -26,7 +26,7 @@ class DivergentBarrierError(Exception):
 class Kernels:
     """The kernels of one source."""
 
-    def __init__(self, source, constants, optimise="-O2"):
+    def __init__(self, source, constants, optimise="-O1"):
         path = build(source, constants, ["-shared", "-fPIC", optimise])
         self._library = ctypes.CDLL(str(path))
         self.set_order("forward")

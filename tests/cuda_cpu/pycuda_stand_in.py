@@ -348,4 +348,3 @@ class Function:
         self._kernels.launch(self._name, grid, block, values)
         for memory in self._owner.live.values():
             memory.need_fences()
-
