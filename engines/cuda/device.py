@@ -18,7 +18,7 @@ from engines.errors import RuntimeUnavailableError
 
 _LOGGER = logging.getLogger(__name__)
 _TOOLKIT_VARIABLES = ("CUDA_HOME", "CUDA_ROOT", "CUDA_PATH")
-_TOOLKIT = "/usr/local/cuda"  # where JetPack and NVIDIA's packages put it, on nobody's PATH
+TOOLKIT = "/usr/local/cuda"  # where JetPack and NVIDIA's packages put it, on nobody's PATH
 
 
 class CudaDevice:
@@ -237,8 +237,8 @@ def load_driver() -> Any:
     return driver
 
 
-def find_nvcc() -> str:
-    """CUDA's compiler: on the PATH, else where the toolkit usually is.
+def find_nvcc(toolkit: str = TOOLKIT) -> str:
+    """CUDA's compiler: on the PATH, else where CUDA_HOME says, else in the usual toolkit.
 
     Raises:
         RuntimeUnavailableError: it is in neither place.
@@ -246,7 +246,7 @@ def find_nvcc() -> str:
     on_path = shutil.which("nvcc")
     if on_path:
         return on_path
-    folders = [os.environ[name] for name in _TOOLKIT_VARIABLES if os.environ.get(name)] + [_TOOLKIT]
+    folders = [os.environ[name] for name in _TOOLKIT_VARIABLES if os.environ.get(name)] + [toolkit]
     for folder in folders:
         nvcc = os.path.join(folder, "bin", "nvcc")
         if os.access(nvcc, os.X_OK):
