@@ -17,9 +17,11 @@ NANO := .venv-3.6/bin/python
 ENOUGH_PYTHON = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("This needs Python 3.10 or later, \
 	and $(PYTHON) is %d.%d. Name another: make $(MAKECMDGOALS) PYTHON=python3.12" % sys.version_info[:2])'
 NODE_TESTS := tests/edge tests/engines tests/test_imports_alone.py
-NODE_SOURCES := edge engines tests/edge tests/engines tests/test_imports_alone.py
+NODE_SOURCES := edge engines tests/edge tests/engines tests/cuda_cpu tests/test_imports_alone.py
+# what `make test` leaves to targets of their own
+ELSEWHERE := system or gpu or sanitizers
 
-.PHONY: help run test check check-3.6 format test-current test-3.6 test-system bench wheel clean
+.PHONY: help run test check check-3.6 format test-current test-3.6 test-system test-gpu test-sanitizers bench wheel clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z0-9.-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /\1\t/' | expand -t 16
@@ -43,7 +45,7 @@ format: .venv-test/.ready ## lay out the code and sort its imports
 	@$(TEST) -m ruff format --quiet .
 
 test-current: .venv-test/.ready
-	@$(TEST) -m pytest -m "not system"
+	@$(TEST) -m pytest -m "not ($(ELSEWHERE))"
 
 ifeq ($(PYTHON36),)
 check-3.6:
@@ -61,13 +63,20 @@ test-3.6: .venv-3.6/.ready wheel
 	@$(NANO) -m pip -qq --disable-pip-version-check install --no-deps --force-reinstall dist/*.whl
 	@cd / && $(abspath $(NANO)) -m pip --disable-pip-version-check check
 	@cd / && $(abspath .venv-3.6/bin/soundclr-edge) --help >/dev/null
-	@$(NANO) -m pytest -m "not system" $(NODE_TESTS)
+	@$(NANO) -m pytest -m "not ($(ELSEWHERE))" $(NODE_TESTS)
 endif
 
 test-system: .venv-test/.ready ## tests that need root or system packages (installs them when root)
 	@.ci/install-system-packages
 	@.ci/install-microphone .venv-test
 	@$(TEST) -m pytest -m system
+
+test-gpu: .venv-test/.ready ## the kernels on a real NVIDIA GPU; skipped, with the reason, where there is none
+	@.ci/install-pycuda .venv-test
+	@$(TEST) -m pytest -m gpu tests/gpu
+
+test-sanitizers: .venv-test/.ready ## the kernels under thread and address sanitizers, and all mutations (g++; minutes)
+	@$(TEST) -m pytest -m sanitizers tests/engines
 
 bench: .venv-test/.ready ## speed and memory, as tables
 	@for script in tests/benchmarks/bench_*.py; do $(TEST) "$$script"; done

@@ -91,7 +91,7 @@ DEVICE void fft_first(float2 *v)
 }
 #endif
 
-/* Two neighbouring samples of a frame, windowed, as one complex number.  `at` < 2 * ring_samples. */
+/* Two neighbouring samples of a frame, windowed, as one complex number.  `at` is at most once around the ring. */
 DEVICE float2 load_pair(const float *__restrict__ ring, int ring_samples, int at, float2 window)
 {
     if (at >= ring_samples) at -= ring_samples;
@@ -236,7 +236,7 @@ DEVICE float find_maximum(const float *values, int count, float *scratch)
 
 /* grid: (frames, streams).  Frame f of the launch begins at sample (head + f * HOP) of its ring and goes to row
  * (slot + f) of its mel ring, both modulo the ring's size.
- *   ring      [streams][ring_samples], ring_samples even;  head < ring_samples
+ *   ring      [streams][ring_samples], ring_samples even;  head < ring_samples, and all frames lie within one round
  *   mel_ring  [streams][ring_frames][N_MELS] dB;  frame_db [streams][ring_frames], the loudest band of each row */
 extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_AT_LEAST)
 logmel_frames(const float *ring, int ring_samples, int head,
@@ -246,7 +246,7 @@ logmel_frames(const float *ring, int ring_samples, int head,
 {
     __shared__ float2 z[2][HALF];
     __shared__ float level_db[N_MELS];
-    const int start = (head + (int)blockIdx.x * HOP) % ring_samples;
+    const int start = head + (int)blockIdx.x * HOP;
     const long long row = (long long)blockIdx.y * ring_frames + (slot + (int)blockIdx.x) % ring_frames;
     float *power = (float *)z[LAST ^ 1]; /* the last pass reads the other buffer, and nobody this one any more */
 
@@ -305,7 +305,7 @@ logmel_window(const float *mel_ring, const float *frame_db, int ring_frames, int
 #endif
     for (i = threadIdx.x; i < TILE * TILE; i += blockDim.x) {
         const int frame = frame0 + i / TILE, band = band0 + i % TILE;
-        if (frame < WINDOW_FRAMES && band < N_MELS) {
+        if (band < N_MELS) { /* frames behind the window are rows of the ring too, and go nowhere */
             tile[i / TILE][i % TILE] = mel_ring[(first_row + (slot + frame) % ring_frames) * N_MELS + band];
         }
     }

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from engines.cuda.kernels import LogMelKernels
 from engines.cuda.logmel import CudaLogMel
 from engines.frontend import compute_logmel
 from engines.streaming import StreamingLogMel
@@ -114,6 +115,20 @@ def test_several_microphones_at_once(device):
     for stream in range(3):
         heard = samples[stream, 900 : 900 + SMALL.window_samples]
         assert error_db(network_input[stream], heard, SMALL) <= TOLERANCE_DB
+
+
+def test_many_clips_at_once(device):
+    clips, length, frames = 60, SMALL.window_samples + SMALL.window_samples % 2, SMALL.window_frames
+    samples = np.stack([noise(length, seed) for seed in range(clips)])
+    kernels, cells = LogMelKernels(device, SMALL), clips * frames * SMALL.n_mels
+    mel_ring, frame_db = device.allocate(4 * cells), device.allocate(4 * clips * frames)
+    result = device.allocate(4 * cells)
+    output = device.host_array((clips, SMALL.n_mels, frames))
+    kernels.compute_frames(device.place(samples), length, 0, mel_ring, frame_db, frames, 0, frames, clips)
+    kernels.compute_window(mel_ring, frame_db, frames, 0, result, clips)
+    device.download(output, result)
+    for clip in range(clips):
+        assert error_db(output[clip], samples[clip, : SMALL.window_samples], SMALL) <= TOLERANCE_DB
 
 
 def test_two_streams_do_not_touch_each_other(device, small_front_end):

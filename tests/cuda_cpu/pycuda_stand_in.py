@@ -49,9 +49,10 @@ class StandIn:
         block: threads of each block instead of those asked for; 1 runs fast.
         order: of the threads between barriers.
         memory_bytes: of one allocation, at most.
+        recording: keep copies and launches in `recorded`.
     """
 
-    def __init__(self, integrated=False, block=None, order="forward", memory_bytes=1 << 30):
+    def __init__(self, integrated=False, block=None, order="forward", memory_bytes=1 << 30, recording=False):
         self.integrated, self.block, self.order, self.memory_bytes = integrated, block, order, memory_bytes
         self.live = {}  # address -> Memory
         self.streams = {}  # handle -> Stream
@@ -59,6 +60,8 @@ class StandIn:
         self.uploaded_bytes = 0  # behind streams, that is: without tables
         self.launches = collections.Counter()
         self.compilations = []  # (source, options, nvcc, cache_dir)
+        self.recording = recording
+        self.recorded = []  # ("copy", address, content) and ("launch", name, grid, block, kinds, values)
         self._current = threading.local()
 
     def modules(self):
@@ -99,6 +102,8 @@ class StandIn:
         """Copy now."""
         source = np.ascontiguousarray(source)
         ctypes.memmove(self.check(address, source.nbytes), source.ctypes.data, source.nbytes)
+        if self.recording:
+            self.recorded.append(("copy", address, source.tobytes()))
 
     def memcpy_htod_async(self, address, source, stream):
         """Copy when the stream comes to it, from page-locked memory."""
@@ -113,9 +118,14 @@ class StandIn:
 
     def check(self, address, n_bytes=1):
         """The address, if the device owns what is there."""
+        self.start_of(address, n_bytes)
+        return address
+
+    def start_of(self, address, n_bytes=1):
+        """Where the allocation begins that holds this."""
         for start, memory in self.live.items():
             if memory.on_device and start <= address and address + n_bytes <= start + memory.n_bytes:
-                return address
+                return start
         raise LogicError("an illegal memory access was encountered: %#x" % address)
 
     def need_context(self):
@@ -340,6 +350,9 @@ class Function:
             if kind == "P":
                 self._owner.check(value)
         values = [kinds[kind](value) for kind, value in zip(self._format, arguments)]
+        if self._owner.recording:
+            launch = ("launch", self._name, grid, block[0], self._format, arguments)
+            stream.queue(lambda: self._owner.recorded.append(launch))
         stream.queue(lambda: self._run(grid, self._owner.block or block[0], values))
 
     def _run(self, grid, block, values):

@@ -20,6 +20,7 @@ from tests.cuda_cpu.logmel_contract import (  # noqa: E402, F401
     test_equals_the_definition,
     test_far_below_a_loud_tone_single_precision_still_tells,
     test_follows_a_real_stream_hop_by_hop,
+    test_many_clips_at_once,
     test_nothing_is_glued_over_a_gap,
     test_several_microphones_at_once,
     test_two_streams_do_not_touch_each_other,
