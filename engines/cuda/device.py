@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
+from engines.device_facts import load_driver
 from engines.errors import RuntimeUnavailableError
 
 _LOGGER = logging.getLogger(__name__)
@@ -207,34 +208,6 @@ class CudaDevice:
                 "device %s failed while %s (%s); see the kernel's log (dmesg), or run on the processor: "
                 'runtime = "onnxruntime"' % (self.name or self._ordinal, doing, _reason(error))
             ) from error
-
-
-def load_driver() -> Any:
-    """PyCUDA's driver module, initialised.
-
-    Raises:
-        RuntimeUnavailableError: PyCUDA is missing, or finds no driver or no device.
-    """
-    try:
-        import pycuda.driver as driver
-    except ImportError as error:
-        if error.name == "pycuda":
-            raise RuntimeUnavailableError(
-                "PyCUDA is not installed; install it on this machine, with CUDA's compiler and headers there: "
-                "pip install pycuda"
-            ) from error
-        raise RuntimeUnavailableError(
-            "PyCUDA cannot be loaded (%s); NVIDIA's driver (libcuda.so.1) must be installed, and PyCUDA built for it"
-            % _first_line(error)
-        ) from error
-    try:
-        driver.init()
-    except driver.Error as error:
-        raise RuntimeUnavailableError(
-            "CUDA finds no usable device (%s); check nvidia-smi, or on a Jetson that the user is in the group video"
-            % _first_line(error)
-        ) from error
-    return driver
 
 
 def find_nvcc(toolkit: str = TOOLKIT) -> str:

@@ -8,7 +8,7 @@ from edge.config import SHIPPED_BUNDLE
 from edge.gpu_scorer import GpuScorer
 from edge.scorer import open_scorer
 from engines.bundle import load_bundle
-from engines.cuda.device import load_driver
+from engines.device_facts import load_driver
 from engines.errors import RuntimeUnavailableError
 from engines.runtimes.base import DeviceRuntime
 from engines.runtimes.onnx import OnnxRuntime
