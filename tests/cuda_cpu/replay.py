@@ -22,7 +22,7 @@ from tests.cuda_cpu.sounds import URBAN
 
 MAIN = Path(__file__).with_name("replay.h")
 MODES = {
-    "fibers": ["-O1"],
+    "fibers": ["-O0"],
     "thread": ["-O1", "-g", "-DCUDA_CPU_THREADS", "-fsanitize=thread"],
     "address": ["-O1", "-g", "-DCUDA_CPU_THREADS", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
 }

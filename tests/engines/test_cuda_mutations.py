@@ -44,11 +44,13 @@ def test_there_is_something_to_change():
     assert len(MISSED) > 40 and all(changed != SOURCE for changed in MISSED.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REMOVED)
 def test_a_barrier_left_out_is_found(cases, name):
     assert find(cases, REMOVED[name])
 
 
+@pytest.mark.sanitizers
 @pytest.mark.parametrize("name", DIVERGING)
 def test_a_barrier_that_half_of_the_threads_reach_is_found(cases, name):
     found = find(cases, DIVERGING[name])
