@@ -20,7 +20,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 import engines
 from engines.bundle import Bundle
 from engines.engine_cache import EngineCache, EngineKey
-from engines.errors import BundleError, CompileError, RefusedError, RuntimeUnavailableError
+from engines.errors import BundleError, CompileError, NotBuiltError, RefusedError, RuntimeUnavailableError
 from engines.network_build import MEMORY_ADVICE
 
 _LOGGER = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ _ERRORS = {
     "unavailable": RuntimeUnavailableError,
     "bundle": BundleError,
     "refused": RefusedError,
+    "absent": NotBuiltError,
     "failed": CompileError,
 }
 _POLL_S = 0.5
@@ -50,6 +51,7 @@ class CompileOptions(NamedTuple):
     workspace_mib: int = 128  # scratch memory that a layer may take
     timeout_s: float = 1800.0  # for everything; a Jetson Nano is expected to take 1 to 5 minutes
     again: bool = False  # build even where an engine is there
+    build: bool = True  # False: only look for one
 
 
 _DEFAULTS = CompileOptions()
@@ -100,7 +102,7 @@ def prepare_engine(
 
     Raises:
         RuntimeUnavailableError: no TensorRT, PyCUDA or CUDA device that could serve.
-        CompileError: the network cannot be built, or not within memory and time.
+        CompileError: the network cannot be built, or not within memory and time (NotBuiltError: was not to be).
         BundleError: one of the bundle's networks is unusable.
     """
     cache = EngineCache(engines_directory(state_directory))
@@ -162,6 +164,7 @@ class _Child:
             "precisions": precisions,
             "workspace_bytes": options.workspace_mib << 20,
             "again": options.again,
+            "build": options.build,
         }
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # it died at once: `wait` says of what

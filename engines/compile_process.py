@@ -14,7 +14,15 @@ from typing import Any, Callable, Dict, List, Optional
 from engines.bundle import Bundle, load_bundle
 from engines.device_facts import DeviceFacts, load_driver, read_device_facts
 from engines.engine_cache import EngineCache, EngineKey
-from engines.errors import BundleError, CompileError, EngineError, RefusedError, RuntimeUnavailableError, SelfTestError
+from engines.errors import (
+    BundleError,
+    CompileError,
+    EngineError,
+    NotBuiltError,
+    RefusedError,
+    RuntimeUnavailableError,
+    SelfTestError,
+)
 from engines.network_build import BuildRequest, build_plan, model_file_for
 from engines.runtimes.tensorrt import TensorRTRuntime
 from engines.runtimes.uploaded import UploadedRuntime
@@ -26,6 +34,7 @@ _KINDS = (
     (RuntimeUnavailableError, "unavailable"),
     (BundleError, "bundle"),
     (RefusedError, "refused"),
+    (NotBuiltError, "absent"),
     (EngineError, "failed"),
 )
 
@@ -74,6 +83,11 @@ class Compilation:
         refusal = self._cache.refusal(key)
         if refusal is not None:
             raise RefusedError(refusal + " (found before; `compile --again` tries anew)")
+        if not self._request["build"]:
+            raise NotBuiltError(
+                "TensorRT %s has no engine of bundle %s on %s yet; `soundclr-edge compile` builds it"
+                % (key.tensorrt, self._bundle.name, self._facts.architecture)
+            )
         try:
             return self._build(key, file_name)
         except RefusedError as error:

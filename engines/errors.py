@@ -27,3 +27,7 @@ class CompileError(EngineError):
 
 class RefusedError(CompileError):
     """A build that failed for good: the same network on the same device and versions would fail again."""
+
+
+class NotBuiltError(CompileError):
+    """There is no engine yet, and none was to be built."""

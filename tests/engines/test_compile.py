@@ -15,7 +15,7 @@ from engines.bundle import load_bundle
 from engines.compile import PRECISIONS_TO_TRY, CompileOptions, PreparedEngine, engines_directory, prepare_engine
 from engines.compile_process import Compilation
 from engines.engine_cache import EngineCache, EngineKey
-from engines.errors import CompileError, RefusedError, RuntimeUnavailableError
+from engines.errors import CompileError, NotBuiltError, RefusedError, RuntimeUnavailableError
 from engines.runtimes.tensorrt import TensorRTRuntime
 from engines.runtimes.uploaded import UploadedRuntime
 from engines.selftest import run_selftest
@@ -69,6 +69,7 @@ def prepare(bundle, state, precision="auto", workspace_mib=128, again=False):
         "precisions": PRECISIONS_TO_TRY[precision],
         "workspace_bytes": workspace_mib << 20,
         "again": again,
+        "build": True,
     }
     result = Compilation(request, said.append).run()
     key = EngineKey(**result["key"])
@@ -87,8 +88,15 @@ def test_the_child_builds_once_and_finds_it_again(nano, bundle, tmp_path):
     assert engine.was_built and engine.precision == "fp16" and engine.notes == () and engine.path.exists()
     assert said[0] == ("building tiny in fp16 for TensorRT 8.2.1.8 on sm_53 (NVIDIA Tegra X1), usually 1 to 5 minutes")
     assert engine.describe() == "TensorRT 8.2.1.8, fp16, NVIDIA Tegra X1 (compute capability 5.3)"
-    again, said = prepare_in_child(bundle, tmp_path)
-    assert not again.was_built and again.key == engine.key and said == []
+    for options in ({}, {"build": False}):
+        again, said = prepare_in_child(bundle, tmp_path, **options)
+        assert not again.was_built and again.key == engine.key and said == []
+
+
+def test_an_engine_that_is_only_looked_for_is_not_built(nano, bundle, tmp_path):
+    with pytest.raises(NotBuiltError, match="no engine of bundle tiny on sm_53 yet; `soundclr-edge compile`"):
+        prepare_in_child(bundle, tmp_path, build=False)
+    assert list(tmp_path.rglob("*.json")) == []
 
 
 def load_and_test(bundle, state, engine):
