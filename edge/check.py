@@ -11,18 +11,21 @@ from edge import __version__
 from edge.broker_check import CheckResult, check_broker, check_name
 from edge.config import Config, SourceConfig, load_config
 from edge.errors import ConfigError, EdgeError, SourceError
-from edge.scorer import open_scorer
+from edge.scorer_choice import choose_scorer
 from edge.sources import source_from_config
 from edge.sources.devices import choose_device, list_devices
 from engines.bundle import load_bundle
 from engines.errors import EngineError
 
 
-def run_checks(config_path: Optional[Path], installation_id: Optional[str] = None) -> List[CheckResult]:
+def run_checks(
+    config_path: Optional[Path], installation_id: Optional[str] = None, state_directory: Optional[Path] = None
+) -> List[CheckResult]:
     """Try everything a node needs, in the order of a start.  A part that fails does not hide the later ones.
 
     Args:
         installation_id: tells this node from another under the same name; None where it is not known here.
+        state_directory: where engines are kept; None: nobody looks for any.
     """
     results = [_software()]
     if config_path is None:
@@ -40,7 +43,7 @@ def run_checks(config_path: Optional[Path], installation_id: Optional[str] = Non
     except ConfigError as error:
         return results + [CheckResult("configuration", False, str(error), "correct that in the file")]
     results.append(CheckResult("configuration", True, str(config_path), ""))
-    results += _try("model", lambda: _check_model(config))
+    results += _try("model", lambda: _check_model(config, state_directory))
     for source in config.source:
         results += _try("source " + source.name, lambda source=source: _check_source(source))  # type: ignore
     results.append(check_broker(config.mqtt, config.node.name))
@@ -111,15 +114,17 @@ def _try(name: str, check: Callable[[], List[CheckResult]]) -> List[CheckResult]
         return [CheckResult(name, False, str(error), "")]
 
 
-def _check_model(config: Config) -> List[CheckResult]:
+def _check_model(config: Config, state_directory: Optional[Path]) -> List[CheckResult]:
     bundle = load_bundle(Path(config.model.bundle))
     results = [
         CheckResult("bundle", True, "%s, %d labels: %s" % (bundle.id, len(bundle.labels), ", ".join(bundle.labels)), "")
     ]
-    with open_scorer(bundle, config.model.runtime, config.model.threads, config.model.hop_s) as scorer:
+    chosen = choose_scorer(bundle, config.model, state_directory)
+    with chosen.scorer as scorer:
         result = scorer.run_selftest()
+        why = "; not TensorRT: %s" % chosen.why_not_tensorrt if chosen.why_not_tensorrt else ""
         results.append(
-            CheckResult("runtime", True, "%s (runtime = %r)" % (scorer.describe(), config.model.runtime), "")
+            CheckResult("runtime", True, "%s (runtime = %r)%s" % (scorer.describe(), config.model.runtime, why), "")
         )
         results.append(
             CheckResult(

@@ -43,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_devices(commands)
     _add_watch(commands)
     _add_history(commands)
+    _add_compile(commands)
     return parser
 
 
@@ -128,6 +129,31 @@ def _add_history(commands: Any) -> None:
     _add_state_dir(history)
 
 
+def _add_compile(commands: Any) -> None:
+    compile_ = commands.add_parser("compile", help="build TensorRT's engine for this device; `run` does so by itself")
+    _add_config(compile_)
+    _add_state_dir(compile_)
+    compile_.add_argument(
+        "--bundle", type=Path, default=None, help="folder of the model (default: the configuration's)"
+    )
+    compile_.add_argument(
+        "--precision",
+        default=None,
+        choices=["auto", "fp32", "fp16", "int8"],
+        help="what to compute in; what fails the self-test falls back to fp32 (default: as configured, else auto)",
+    )
+    compile_.add_argument(
+        "--workspace-mib",
+        type=_workspace_mib,
+        default=None,
+        help="scratch memory (default: the configuration's, else 128)",
+    )
+    compile_.add_argument(
+        "--timeout-s", type=_positive, default=1800.0, help="give up after this time (default: %(default)g)"
+    )
+    compile_.add_argument("--again", action="store_true", help="build although an engine is there, or was refused")
+
+
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
@@ -150,6 +176,13 @@ def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError("%s; expected a number above 0" % text)
+    return value
+
+
+def _workspace_mib(text: str) -> int:
+    value = int(text)
+    if not 16 <= value <= 4096:
+        raise argparse.ArgumentTypeError("%s; expected 16 to 4096, and 64 to 256 on a Jetson" % text)
     return value
 
 
@@ -186,14 +219,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _classify(arguments: argparse.Namespace) -> int:
     from edge.classify import classify_files
-    from edge.scorer import open_scorer
+    from edge.installation import find_state_directory
+    from edge.scorer_choice import choose_scorer
     from engines.bundle import load_bundle
 
     config = _optional_config(arguments.config)
     if arguments.hop_s is not None:
         config = config._replace(model=config.model._replace(hop_s=arguments.hop_s))
     bundle = load_bundle(arguments.bundle or Path(config.model.bundle))
-    with open_scorer(bundle, config.model.runtime, config.model.threads, config.model.hop_s) as scorer:
+    with choose_scorer(bundle, config.model, find_state_directory()).scorer as scorer:
         failed = classify_files(
             arguments.files, bundle, scorer, config, as_json=arguments.json, results=sys.stdout, complaints=sys.stderr
         )
@@ -202,9 +236,13 @@ def _classify(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     from edge.check import run_checks, write_checks
-    from edge.installation import known_installation_id
+    from edge.installation import find_service_state_directory, known_installation_id
 
-    results = run_checks(_found_config(arguments.config), known_installation_id(arguments.state_dir))
+    results = run_checks(
+        _found_config(arguments.config),
+        known_installation_id(arguments.state_dir),
+        find_service_state_directory(arguments.state_dir),
+    )
     write_checks(results, sys.stdout, as_json=arguments.json)
     return EXIT_DONE if all(result.ok for result in results) else EXIT_FAILED
 
@@ -250,6 +288,28 @@ def _history(arguments: argparse.Namespace) -> int:
     return EXIT_DONE if count else EXIT_FAILED
 
 
+def _compile(arguments: argparse.Namespace) -> int:
+    from edge.compile import compile_for_this_device
+    from edge.installation import find_service_state_directory
+    from engines.bundle import load_bundle
+    from engines.compile import CompileOptions
+
+    model = _optional_config(arguments.config).model
+    engine = compile_for_this_device(
+        load_bundle(arguments.bundle or Path(model.bundle)),
+        find_service_state_directory(arguments.state_dir),
+        CompileOptions(
+            arguments.precision or model.precision,
+            arguments.workspace_mib or model.workspace_mib,
+            arguments.timeout_s,
+            arguments.again,
+        ),
+    )
+    how = "built in %.0f s" % engine.build_s if engine.was_built else "was there"
+    sys.stdout.write("%s\n%s, %s\n" % (engine.path, engine.describe(), how))
+    return EXIT_DONE
+
+
 _COMMANDS: Dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "classify": _classify,
@@ -257,4 +317,5 @@ _COMMANDS: Dict[str, Callable[[argparse.Namespace], int]] = {
     "devices": _devices,
     "watch": _watch,
     "history": _history,
+    "compile": _compile,
 }

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from edge.errors import ConfigError
+from engines.compile import PRECISION_NAMES
+from engines.runtimes import RUNTIME_NAMES
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 _MAX_BYTES = 1 << 20
@@ -46,7 +48,9 @@ class ModelConfig(NamedTuple):
     """[model]"""
 
     bundle: str = str(SHIPPED_BUNDLE)
-    runtime: str = "auto"  # "auto", "onnxruntime"
+    runtime: str = "auto"  # "auto", "tensorrt", "onnxruntime"
+    precision: str = "auto"  # of TensorRT: "auto", "fp32", "fp16", "int8"
+    workspace_mib: int = 128  # scratch memory that a layer of TensorRT's may take
     threads: int = 1
     hop_s: float = 1.0  # time from one classification to the next
 
@@ -269,8 +273,16 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
             "[mqtt]: ca_file or certificate_file without tls = true; set it, or remove them",
         ),
         (
-            model.runtime in ("auto", "onnxruntime"),
-            '[model]: runtime is %r; expected "auto" or "onnxruntime"' % model.runtime,
+            model.runtime in RUNTIME_NAMES,
+            "[model]: runtime is %r; expected one of %s" % (model.runtime, ", ".join(RUNTIME_NAMES)),
+        ),
+        (
+            model.precision in PRECISION_NAMES,
+            "[model]: precision is %r; expected one of %s" % (model.precision, ", ".join(PRECISION_NAMES)),
+        ),
+        (
+            16 <= model.workspace_mib <= 4096,
+            "[model]: workspace_mib is %d; expected 16 to 4096, and 64 to 256 on a Jetson" % model.workspace_mib,
         ),
         (1 <= model.threads <= 64, "[model]: threads is %d; expected 1 to 64" % model.threads),
         (0.1 <= model.hop_s <= 60, "[model]: hop_s is %g; expected 0.1 to 60" % model.hop_s),

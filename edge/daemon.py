@@ -39,6 +39,7 @@ class Daemon:
         installation_id: tells this installation from a copy of its card (`edge.installation`).
         stop: set it to end `run`.
         store: owned by the caller, who closes it afterwards; one in memory where None.
+        state_directory: where engines are kept; None: this node hears on the processor.
         notifier: the line to systemd; $NOTIFY_SOCKET's where None.
     """
 
@@ -50,6 +51,7 @@ class Daemon:
         stop: threading.Event,
         notifier: Optional[Notifier] = None,
         store: Optional[Store] = None,
+        state_directory: Optional[Path] = None,
     ) -> None:
         self._config, self._bundle, self._stop = config, bundle, stop
         self._notifier = notifier or Notifier()
@@ -61,6 +63,7 @@ class Daemon:
         self._started = self._clock.utc_now()
         self._started_s = time.monotonic()
         self._usage = ProcessUsage()
+        self._told_runtime = ""
         self._store = store if store is not None else MemoryStore()
         self._installation_id = installation_id
         self._name_guard = NameGuard(
@@ -84,6 +87,7 @@ class Daemon:
                 self._publisher.publish,
                 stop,
                 self._supervision.stage("source " + source.name),
+                state_directory,
             )
             for source in config.source
         ]
@@ -125,6 +129,8 @@ class Daemon:
             if now_s >= next_health_s:
                 next_health_s = now_s + self._config.publish.health_interval_s
                 self._publisher.publish(self._health_message())
+            if self._runtime() != self._told_runtime:  # the GPU has taken over, or has failed
+                self._publisher.publish(self._info_message())
             self._supervise()
             self._stop.wait(_POLL_S)
 
@@ -155,7 +161,7 @@ class Daemon:
 
     def _info_message(self) -> Message:
         node = self._config.node
-        runtimes = sorted({listener.runtime for listener in self._listeners if listener.runtime})
+        self._told_runtime = self._runtime()
         return self._factory.build(
             "info",
             self._clock.utc_now(),
@@ -163,7 +169,7 @@ class Daemon:
                 "version": __version__,
                 "python": platform.python_version(),
                 "machine": platform.platform(),
-                "runtime": "; ".join(runtimes),
+                "runtime": self._told_runtime,
                 "started": self._started,
                 "labels": list(self._bundle.labels),
                 "sources": [listener.name for listener in self._listeners],
@@ -177,6 +183,9 @@ class Daemon:
                 "namesake": self._name_guard.namesake,
             },
         )
+
+    def _runtime(self) -> str:
+        return "; ".join(sorted({listener.runtime for listener in self._listeners if listener.runtime}))
 
     def _health_message(self) -> Message:
         counts = [listener.counts for listener in self._listeners]
@@ -201,7 +210,7 @@ def run_daemon(config: Config, state_directory: Path, *, duration_s: Optional[fl
     installation_id = read_installation_id(state_directory)
     bundle = load_bundle(Path(config.model.bundle))
     with _StopSignals(stop), open_store(config.store, state_directory) as store:
-        Daemon(config, bundle, installation_id, stop, store=store).run(duration_s)
+        Daemon(config, bundle, installation_id, stop, store=store, state_directory=state_directory).run(duration_s)
     return 0
 
 

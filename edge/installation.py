@@ -23,6 +23,12 @@ def find_state_directory(given: Optional[Path] = None) -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "soundclr-edge"
 
 
+def find_service_state_directory(given: Optional[Path] = None) -> Path:
+    """As `find_state_directory`, but root, who asks on the service's behalf, gets the service's own."""
+    of_service = given is None and not os.environ.get("STATE_DIRECTORY") and os.geteuid() == 0 and _OF_SERVICE.is_dir()
+    return _OF_SERVICE if of_service else find_state_directory(given)
+
+
 def known_installation_id(given: Optional[Path] = None) -> Optional[str]:
     """This machine's installation id as far as whoever asks can read it: of the folder that `run` would take, else of
     the service's.  Makes none."""

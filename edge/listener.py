@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from edge.clock import SourceClock
@@ -11,11 +12,13 @@ from edge.errors import EdgeError
 from edge.messages import MessageFactory
 from edge.pipeline import Heard, Pipeline
 from edge.records import Classification, Message
-from edge.scorer import Scorer, open_scorer
+from edge.scorer import Scorer
+from edge.scorer_choice import open_listening_scorer
 from edge.sources import source_from_config
 from edge.sources.base import EndOfSource, Source
 from edge.sources.faults import Fault
 from edge.supervision import Stage
+from edge.switching_scorer import ClosedError
 from engines.bundle import Bundle
 from engines.errors import EngineError
 
@@ -44,6 +47,7 @@ class Listener:
         publish: takes messages; must not block.
         stop: set from outside to end; set from inside when something failed.
         stage: where progress is reported; by a supervision of the caller's.
+        state_directory: where engines are kept; None: this node has none.
     """
 
     def __init__(
@@ -56,9 +60,11 @@ class Listener:
         publish: Publish,
         stop: threading.Event,
         stage: Optional[Stage] = None,
+        state_directory: Optional[Path] = None,
     ) -> None:
         self._config, self._source_config, self._bundle = config, source, bundle
         self._factory, self._publish, self._stop = factory, publish, stop
+        self._state_directory = state_directory
         self.stage = stage if stage is not None else Stage("source " + source.name)
         self._id_prefix = "%s-%s" % (boot_id[:12], source.name)
         self._thread = threading.Thread(target=self._run, name="hear-" + source.name, daemon=True)
@@ -121,9 +127,14 @@ class Listener:
             self.ready.set()
 
     def _hear(self) -> None:
-        model = self._config.model
         self.stage.wait("the model", _LOADING_S)
-        with open_scorer(self._bundle, model.runtime, model.threads, model.hop_s) as scorer:
+        try:
+            scorer = open_listening_scorer(
+                self._bundle, self._config.model, self._state_directory, self._wait_for_engine
+            )
+        except ClosedError:  # stopped while an engine was being built
+            return
+        with scorer:
             result = scorer.run_selftest()
             self.runtime = scorer.describe()
             _LOGGER.info(
@@ -162,6 +173,7 @@ class Listener:
                         self._count_gap(block.gap.lost_samples / float(block.sample_rate_hz), block.gap.reason)
                     self._tell(pipeline.push(block))
                     self.stage.progress()
+                    self.runtime = scorer.describe()  # the GPU may have taken over
                 self._tell_state(pipeline)
         except EndOfSource:
             _LOGGER.info("source %s has ended", self.name)
@@ -169,6 +181,11 @@ class Listener:
             if pipeline is not None:
                 self._tell(pipeline.finish("stop"))
                 self._tell_state(pipeline)
+
+    def _wait_for_engine(self) -> None:
+        if self._stop.is_set():
+            raise ClosedError
+        self.stage.wait("the engine to be built", _LOADING_S)
 
     def _wait_for_sound(self) -> None:
         # of an open microphone sound must come, and the source itself replaces one that gives none; a pipe may pause

@@ -4,6 +4,7 @@ Versions 8.2 (JetPack 4.6), 10 (JetPack 6 and 7, workstations) and 11 differ in 
 in `engines` the choice is made by looking whether a member is there, never by comparing versions.
 """
 
+import importlib.util
 import re
 from typing import Any, List, Tuple
 
@@ -29,6 +30,13 @@ def load_tensorrt() -> Any:
         ) from error
     read_version(tensorrt)
     return tensorrt
+
+
+def name_missing_modules() -> str:
+    """Which of the modules that a GPU needs are not installed, for people; empty where all are.  Loads none."""
+    wanted = (("tensorrt", "TensorRT's Python module"), ("pycuda", "PyCUDA"))
+    missing = [name for module, name in wanted if importlib.util.find_spec(module) is None]
+    return " and ".join(missing) + " (not installed)" if missing else ""
 
 
 def read_version(trt: Any) -> Tuple[int, ...]:
