@@ -18,12 +18,15 @@ from trainer.data.datasets import UNKNOWN_LABEL
 from trainer.data.waveforms import Waveforms
 from trainer.errors import TrainerError
 from trainer.fit import CHECKPOINT_NAME
-from trainer.inference import compute_clip_logits
+from trainer.inference import compute_clip_logits, compute_clip_outputs
 from trainer.model import SoundNet, restore_network
 from trainer.recipe import Recipe, recipe_from_json
 
 PREDICTIONS_NAME = "predictions.npz"
 _SHORT_S = 1.2  # about a gun shot in UrbanSound8K
+
+
+_NONE = np.zeros(0)
 
 
 class Predictions(NamedTuple):
@@ -35,6 +38,12 @@ class Predictions(NamedTuple):
     source_ids: np.ndarray  # str [N]
     categories: np.ndarray  # str [N], the data set's own names
     cut_logits: np.ndarray  # float32 [N, K + 1]: the same clips cut to 1.2 s; does length give a class away?
+    names: np.ndarray = _NONE  # str [N]: the file's name; empty in predictions of version 0.1
+    embeddings: np.ndarray = _NONE  # float16 [N, width], unit vectors' mean over windows; empty where not kept
+
+    def select(self, chosen: np.ndarray) -> Predictions:
+        """The clips of a mask [N] or of indices [M]."""
+        return Predictions(*(array[chosen] if len(array) else array for array in self))
 
 
 def load_averaged_model(run: Path) -> tuple[SoundNet, Recipe, list[str]]:
@@ -66,10 +75,9 @@ def predict(
     samples = [one for waveforms in clips for one in waveforms.samples]
     cut = [_cut_short(one, recipe.frontend.sample_rate_hz) for one in samples]
     model = model.to(device)
-    logits, cut_logits = (
-        compute_clip_logits(model, chosen, recipe.frontend, recipe.short_clip, device=device, progress=progress)
-        for chosen in (samples, cut)
-    )
+    spec, short_clip = recipe.frontend, recipe.short_clip
+    logits, embeddings = compute_clip_outputs(model, samples, spec, short_clip, device=device, progress=progress)
+    cut_logits = compute_clip_logits(model, cut, spec, short_clip, device=device, progress=progress)
     labels = np.concatenate([waveforms.labels for waveforms in clips])
     folds = np.concatenate([waveforms.folds for waveforms in clips])
     origins = [clip for waveforms in clips for clip in waveforms.clips]
@@ -80,6 +88,8 @@ def predict(
         np.array([clip.source_id for clip in origins]),
         np.array([clip.category for clip in origins]),
         cut_logits,
+        np.array([clip.path.name for clip in origins]),
+        embeddings.astype(np.float16),
     )
 
 
@@ -94,7 +104,8 @@ def load_predictions(folder: Path) -> Predictions:
     path = Path(folder) / PREDICTIONS_NAME
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Predictions(**{name: file[name] for name in Predictions._fields})
+            kept = [name for name in Predictions._fields if name in file or name not in Predictions._field_defaults]
+            return Predictions(**{name: file[name] for name in kept})
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise TrainerError(
             "%s cannot be read (%s); run `soundclr-train evaluate %s` first" % (path, error, folder)
@@ -102,8 +113,31 @@ def load_predictions(folder: Path) -> Predictions:
 
 
 def join_predictions(parts: list[Predictions]) -> Predictions:
-    """Predictions of several runs, each of what that run did not see."""
+    """Predictions of several runs, each of what that run did not see.
+
+    Embeddings of different networks lie in different spaces: they are kept only where there is one part.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    parts = [part._replace(names=name_clips(part), embeddings=_NONE) for part in parts]
     return Predictions(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+
+def name_clips(predictions: Predictions) -> np.ndarray:
+    """A name for each clip.  Shape [N].
+
+    Where none was kept (version 0.1) it is made of class, fold, source and the clip's number among those alike: the
+    same for every run that judged the same clips, which all come in the data set's order.
+    """
+    if len(predictions.names):
+        return predictions.names
+    seen: dict[tuple[str, ...], int] = {}
+    names = []
+    for row in zip(predictions.categories, predictions.folds, predictions.source_ids, strict=True):
+        key = tuple(str(value) for value in row)
+        seen[key] = seen.get(key, -1) + 1
+        names.append("/".join((*key, str(seen[key]))))
+    return np.array(names)
 
 
 def _cut_short(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:

@@ -146,6 +146,13 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, *,
     return max(0.0, float(total / len(order)))
 
 
+def false_positive_rate_95(scores: np.ndarray, is_foreign: np.ndarray) -> float:
+    """Share of foreign clips that pass as known where 95 % of the known ones do (FPR95, Hendrycks & Gimpel, 2017)."""
+    scores, is_foreign = np.asarray(scores, np.float64), _two_kinds(is_foreign)
+    limit = np.quantile(scores[~is_foreign], 0.95, method="higher")
+    return float((scores[is_foreign] <= limit).mean())
+
+
 def auroc(scores: np.ndarray, is_foreign: np.ndarray) -> float:
     """Chance that a foreign clip scores above a known one, ties counted half: area under the ROC curve."""
     scores, is_foreign = np.asarray(scores, np.float64), _two_kinds(is_foreign)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from trainer.commands import data, evaluate, export, fit
+from trainer.commands import crossval, data, evaluate, export, fit, report, robustness
 
-COMMANDS = (data, fit, evaluate, export)
+COMMANDS = (data, fit, evaluate, crossval, report, robustness, export)

@@ -1,4 +1,4 @@
-"""`soundclr-train evaluate`"""
+"""`soundclr-train evaluate`, and what `crossval` shares with it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from pathlib import Path
 
 from trainer.calibration import measure
 from trainer.commands.options import Commands, add_data, progress_bar
+from trainer.data.datasets import Dataset
 from trainer.data.waveforms import read_waveforms
+from trainer.ensemble import average_predictions
 from trainer.errors import TrainerError
-from trainer.evaluate import join_predictions, load_averaged_model, load_predictions, predict, save_predictions
+from trainer.evaluate import (
+    Predictions,
+    join_predictions,
+    load_averaged_model,
+    load_predictions,
+    predict,
+    save_predictions,
+)
 from trainer.run import read_datasets, read_record, select_clips
 
 
@@ -28,6 +37,14 @@ def add_parser(commands: Commands) -> None:
         metavar="RUN",
         help="evaluated runs of other folds, to be judged together; may be repeated",
     )
+    evaluate.add_argument(
+        "--ensemble",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="evaluated runs of the same fold, whose mean of probabilities is judged; may be repeated",
+    )
     add_data(evaluate)
     evaluate.set_defaults(execute=execute)
 
@@ -36,29 +53,46 @@ def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
     record = read_record(arguments.run)
     data, foreign = read_datasets(record, arguments.data, arguments.foreign)
+    predictions = judge(arguments.run, data, foreign, device=arguments.device)
+    if arguments.ensemble:
+        _check_labels(arguments.ensemble, record.labels)
+        predictions = average_predictions([predictions, *(load_predictions(run) for run in arguments.ensemble)])
+    _check_labels(arguments.others, record.labels)
+    everything = [predictions, *(load_predictions(other) for other in arguments.others)]
+    json.dump(measure(join_predictions(everything), record.labels), sys.stdout, indent=1)
+    print()
+    return 0
+
+
+def judge(run: Path, data: Dataset, foreign: Dataset | None, *, device: str) -> Predictions:
+    """Predict what a run never saw, with a bar on stderr, and write its `predictions.npz`.
+
+    Raises:
+        TrainerError: the run is not finished, or held nothing out.
+    """
+    record = read_record(run)
     selection = select_clips(record, data, foreign)
     if not selection.test:
         raise TrainerError(
             "%s held no fold out: every clip was trained on, and a figure on those would say nothing; "
-            "train with --hold-out-fold" % arguments.run
+            "train with --hold-out-fold" % run
         )
-    model, recipe, labels = load_averaged_model(arguments.run)
+    model, recipe, labels = load_averaged_model(run)
     clips = [
         read_waveforms(chosen, labels, recipe.frontend.sample_rate_hz)
         for chosen in (selection.test, selection.foreign_test)
         if chosen
     ]
     with progress_bar() as bar:
-        task = bar.add_task("listening", total=2 * sum(len(c) for c in clips))
+        task = bar.add_task("listening", total=None)
         predictions = predict(
-            model,
-            recipe,
-            clips,
-            device=arguments.device,
-            progress=lambda done: bar.update(task, advance=0, completed=done),
+            model, recipe, clips, device=device, progress=lambda done: bar.update(task, completed=done)
         )
-    save_predictions(predictions, arguments.run)
-    everything = [predictions] + [load_predictions(other) for other in arguments.others]
-    json.dump(measure(join_predictions(everything), labels), sys.stdout, indent=1)
-    print()
-    return 0
+    save_predictions(predictions, run)
+    return predictions
+
+
+def _check_labels(runs: list[Path], labels: list[str]) -> None:
+    for run in runs:
+        if read_record(run).labels != labels:
+            raise TrainerError("%s knows other labels than the run that is evaluated" % run)

@@ -1,0 +1,79 @@
+"""Cross-validation: which runs, resumed where it was killed, and the joint figures."""
+
+import json
+
+import pytest
+import timm
+import torch
+
+from trainer.cli import main
+from trainer.crossval import Job, is_done, plan_jobs, run_jobs
+from trainer.errors import TrainerError
+
+BACKBONE = "test_efficientnet"
+
+
+def test_outer_runs_come_first_and_nested_ones_are_all_pairs():
+    jobs = plan_jobs([3, 1, 2], [0, 1], nested=True)
+    assert [job.hold_out_folds for job in jobs[:3]] == [[1], [2], [3]] and len(jobs) == 2 * (3 + 3)
+    assert sorted(job.hold_out_folds for job in jobs if job.seed == 1 and len(job.hold_out_folds) == 2) == [
+        [1, 2],
+        [1, 3],
+        [2, 3],
+    ]
+    assert len({job.folder for job in jobs}) == len(jobs)
+
+
+@pytest.mark.parametrize(
+    "folds, seeds, nested", [([1], [0], False), ([1, 2], [0], True), ([1, 1], [0], False), ([1, 2], [], False)]
+)
+def test_what_cannot_be_planned_is_refused(folds, seeds, nested):
+    with pytest.raises(TrainerError, match="expected"):
+        plan_jobs(folds, seeds, nested=nested)
+
+
+def test_a_killed_cross_validation_goes_on_with_what_is_left(tmp_path):
+    jobs, begun = plan_jobs([1, 2, 3], [0], nested=False), []
+
+    def work(job: Job, folder):
+        begun.append(job.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        (folder / "predictions.npz").write_bytes(b"")
+        return {"accuracy": 1.0}
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(jobs, tmp_path, {"a": 1}, work, lambda line: None)
+    run_jobs(jobs, tmp_path, {"a": 1}, work, lambda line: None)
+    assert begun == ["fold-1-seed-0", "fold-2-seed-0", "fold-2-seed-0", "fold-3-seed-0"]
+    assert all(is_done(tmp_path / job.folder) for job in jobs)
+    result = json.loads((tmp_path / "fold-1-seed-0" / "result.json").read_text())
+    assert result["job"]["hold_out_folds"] == [1] and result["figures"] == {"accuracy": 1.0}
+    with pytest.raises(TrainerError, match=r"other settings \(a\)"):
+        run_jobs(jobs, tmp_path, {"a": 2}, work, lambda line: None)
+
+
+def test_from_data_to_joint_figures_and_a_report(tmp_path, urbansound8k, esc10, capsys):
+    torch.manual_seed(0)
+    torch.save(timm.create_model(BACKBONE, num_classes=10).state_dict(), tmp_path / "weights.pth")
+    command = ["--device", "cpu", "crossval", "--data", str(urbansound8k), "--foreign", str(esc10), "--epochs", "1"]
+    command += ["--foreign-hold-out", "rooster", "--backbone", BACKBONE, "--batch", "4"]
+    command += ["--weights", str(tmp_path / "weights.pth"), "--out", str(tmp_path / "cv")]
+    assert main(command) == 0
+    assert "6 clips of 6 recordings, folds [1, 2]" in capsys.readouterr().out
+    checkpoint = tmp_path / "cv" / "fold-1-seed-0" / "checkpoint.pt"
+    written = checkpoint.stat().st_mtime_ns
+    assert main([*command, "--json"]) == 0
+    assert checkpoint.stat().st_mtime_ns == written
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["clips"] == 6 and figures["foreign"]["auroc_by_category"].keys() == {"rooster"}
+    assert json.loads((tmp_path / "cv" / "crossval.json").read_text())["figures"] == figures
+    assert main(["report", str(tmp_path / "cv")]) == 0
+    assert (tmp_path / "cv" / "report.html").is_file()
+    assert main([*command, "--learning-rate", "0.5"]) == 2
+    assert "other settings (recipe)" in capsys.readouterr().err
+    runs = [str(tmp_path / "cv" / ("fold-%d-seed-0" % fold)) for fold in (1, 2)]
+    data = ["--data", str(urbansound8k), "--foreign", str(esc10)]
+    assert main(["--device", "cpu", "evaluate", runs[0], "--ensemble", runs[0], *data]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"] == 3

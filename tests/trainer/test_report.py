@@ -1,0 +1,178 @@
+"""The report: figures of known answers, nesting of what is fitted, comparison, and a page that fetches nothing."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.trainer.made_runs import make_predictions, make_run
+from trainer.cli import main
+from trainer.errors import TrainerError
+from trainer.metrics import false_positive_rate_95, fit_temperature
+from trainer.reliability import calibration_floor, reliability_bins, risk_coverage
+from trainer.report.comparison import compare_subjects, mcnemar
+from trainer.report.figures import compute_figures
+from trainer.report.subject import CROSS_FITTED, NESTED, UNCALIBRATED, load_subject
+
+
+@pytest.fixture
+def two_folds(tmp_path):
+    return [make_run(tmp_path / ("f%d" % fold), make_predictions([fold])) for fold in (1, 2)]
+
+
+def test_figures_of_two_folds_joined(two_folds):
+    figures = compute_figures(load_subject(two_folds))
+    assert (figures["clips"], figures["sources"], figures["folds"], figures["seeds"]) == (120, 24, [1, 2], [0])
+    value, by_source, by_clip = (figures["accuracy"][name] for name in ("value", "by_source", "by_clip"))
+    assert by_source[0] < value < by_source[1] and by_clip[0] < value < by_clip[1]
+    assert value == pytest.approx(np.trace(figures["confusion"]) / 120)
+    assert value == pytest.approx(np.mean(list(figures["accuracy_by_fold"].values())))
+    assert sum(row["support"] for row in figures["classes"].values()) == 120
+    assert figures["foreign"]["clips"] == 40 and 0.5 < figures["foreign"]["auroc"]["value"] < 1
+    assert figures["risk_coverage"]["risk_at_coverage"]["1.0"] == pytest.approx(1 - value)
+    assert figures["best_epoch"] is None and figures["ensemble_of_seeds"] is None
+
+
+def test_seeds_are_repetitions_not_more_clips(tmp_path):
+    runs = [make_run(tmp_path / str(seed), make_predictions([1], seed), seed) for seed in range(3)]
+    figures = compute_figures(load_subject(runs))
+    assert figures["clips"] == 60 and figures["seeds"] == [0, 1, 2] and figures["accuracy_sd_over_seeds"] > 0
+    width = np.ptp(figures["accuracy"]["by_clip"])
+    assert width == pytest.approx(np.ptp(compute_figures(load_subject(runs[:1]))["accuracy"]["by_clip"]), rel=0.2)
+    assert figures["ensemble_of_seeds"]["accuracy"] > figures["accuracy"]["value"]  # independent errors average out
+
+
+def test_a_temperature_never_comes_from_the_fold_that_it_serves(tmp_path):
+    sharp, blunt = make_predictions([1], scale=4.0), make_predictions([2], scale=0.5)
+    runs = [make_run(tmp_path / "1", sharp), make_run(tmp_path / "2", blunt)]
+    subject = load_subject(runs)
+    assert subject.calibration == CROSS_FITTED
+    known = blunt.labels >= 0
+    from_other_fold = fit_temperature(blunt.logits[known, :-1], blunt.labels[known])
+    first = subject.known.folds == 1
+    odds = np.log(subject.probabilities[first][:, 0] / subject.probabilities[first][:, 1])
+    logits = sharp.logits[sharp.labels >= 0]
+    np.testing.assert_allclose(odds, (logits[:, 0] - logits[:, 1]) / from_other_fold, rtol=1e-4)
+
+
+def test_nested_temperatures_come_from_pair_runs_alone(tmp_path):
+    root = tmp_path / "cv"
+    for fold in (1, 2, 3):
+        make_run(root / ("fold-%d-seed-0" % fold), make_predictions([fold], scale=9.0))
+    (root / "crossval.json").write_text("{}")
+    pairs = [(1, 2), (1, 3), (2, 3)]
+    for pair in pairs:
+        make_run(root / ("inner-%d-%d-seed-0" % pair), make_predictions(list(pair), seed=5, n=40))
+    for run in root.iterdir():
+        if run.is_dir():
+            (run / "result.json").write_text("{}")
+    subject = load_subject([root])
+    assert subject.calibration == NESTED and subject.known.folds.tolist() == sorted(subject.known.folds.tolist())
+    inner = [make_predictions([1, other], seed=5, n=40) for other in (2, 3)]
+    chosen = [(one.logits[one.folds > 1, :-1], one.labels[one.folds > 1]) for one in inner]
+    expected = fit_temperature(*(np.concatenate(arrays) for arrays in zip(*chosen, strict=True)))
+    row = subject.probabilities[0]
+    logits = subject.known.logits[0]
+    assert np.log(row[0] / row[1]) == pytest.approx((logits[0] - logits[1]) / expected, rel=1e-4)
+    (root / "inner-1-2-seed-0" / "result.json").unlink()  # not finished: no nested figure any more
+    assert load_subject([root]).calibration == CROSS_FITTED
+
+
+def test_a_single_fold_is_not_calibrated_on_itself(two_folds):
+    assert load_subject(two_folds[:1]).calibration == UNCALIBRATED
+
+
+def test_runs_that_do_not_belong_together_are_refused(tmp_path, two_folds):
+    other = make_run(tmp_path / "other", make_predictions([3]), epochs=3)
+    with pytest.raises(TrainerError, match="another recipe"):
+        load_subject([*two_folds, other])
+    with pytest.raises(TrainerError, match="second time"):
+        load_subject([two_folds[0], two_folds[0]])
+
+
+def test_the_best_epoch_is_only_ever_an_optimistic_note(tmp_path):
+    history = [{"loss": 1.0, "test_accuracy": value} for value in (0.5, 0.9, 0.7)]
+    run = make_run(tmp_path / "run", make_predictions([1]), history=history)
+    best = compute_figures(load_subject([run]))["best_epoch"]
+    assert (best["best"], best["last"]) == (0.9, 0.7) and "optimistic" in best["note"]
+
+
+def test_comparison_of_a_better_and_a_worse_model(tmp_path):
+    good = load_subject([make_run(tmp_path / "g", make_predictions([1], 1, skill=6.0, n=200))])
+    bad = load_subject([make_run(tmp_path / "b", make_predictions([1], 2, skill=1.0, n=200))])
+    versus = compare_subjects(good, bad)
+    assert versus["clips"] == 200 and versus["by_source"][0] > 0 and versus["mcnemar"]["p_value"] < 1e-6
+    mirrored = compare_subjects(bad, good)
+    assert mirrored["accuracy_difference"] == pytest.approx(-versus["accuracy_difference"])
+    same = compare_subjects(good, good)
+    assert same["accuracy_difference"] == 0 and same["by_source"] == [0, 0] and same["mcnemar"]["p_value"] == 1.0
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+@settings(deadline=None)
+def test_mcnemar_equals_the_binomial_test(rows):
+    first, second = np.array(rows).T
+    result = mcnemar(first, second)
+    assert result.only_first == (first & ~second).sum() and result.only_second == (second & ~first).sum()
+    differing = result.only_first + result.only_second
+    expected = scipy.stats.binomtest(result.only_first, differing).pvalue if differing else 1.0
+    assert result.p_value == pytest.approx(expected)
+
+
+def test_fpr95_by_hand():
+    known, foreign = np.arange(100.0), np.array([10.0, 94.0, 96.0, 200.0])
+    scores, kinds = np.concatenate([known, foreign]), np.repeat([False, True], [100, 4])
+    assert false_positive_rate_95(scores, kinds) == 0.5  # the limit is 95
+
+
+def test_risk_by_hand_with_ties():
+    coverage, risk = risk_coverage(np.array([0.9, 0.5, 0.5, 0.2]), np.array([True, False, True, False]))
+    assert coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
+    np.testing.assert_allclose(risk, [0.0, 0.25, 1 / 3, 0.5])
+
+
+def test_reliability_bins_hold_all_clips_and_their_own_intervals():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.5, 1.0, 900)
+    labels = (rng.random(900) >= confidence).astype(int)
+    bins = reliability_bins(np.stack([confidence, 1 - confidence], axis=1), labels)
+    assert sum(one.clips for one in bins) == 900 and len(bins) == 15
+    assert sum(one.low <= one.confidence <= one.high for one in bins) >= 12
+
+
+def test_the_floor_of_the_calibration_error_shrinks_with_the_sample():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(4), 2000)
+    few, many = calibration_floor(probabilities[:200], draws=40), calibration_floor(probabilities, draws=40)
+    assert 0 < many[0] < few[0] < few[1]
+
+
+def test_the_page_holds_everything_and_fetches_nothing(tmp_path, two_folds, capsys):
+    kept = make_run(tmp_path / "e", make_predictions([3], embeddings=True), history=[{"loss": 2.0}, {"loss": 1.0}])
+    assert main(["report", str(kept), "--out", str(tmp_path / "page"), "--name", "<i>odd & name</i>"]) == 0
+    assert "accuracy" in capsys.readouterr().out
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert "<i>odd" not in page and "&lt;i&gt;odd &amp; name" in page
+    drawings = re.findall(r"<svg.*?</svg>", page, re.S)
+    assert len(drawings) == 6
+    for drawing in drawings:
+        ET.fromstring(drawing)
+        assert "currentColor" in drawing and "#010203" not in drawing
+    outside = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(?!\s*["']?#)([^"')>\s]+)""", page)
+    assert [one for one in outside if not one.startswith(("#", "data:"))] == []
+    figures = json.loads((tmp_path / "page" / "report.json").read_text())
+    assert figures["name"] == "<i>odd & name</i>" and figures["calibration"]["method"] == UNCALIBRATED
+    assert main(["report", *map(str, two_folds), "--against", str(two_folds[0]), "--out", str(tmp_path / "p2")]) == 0
+    assert json.loads((tmp_path / "p2" / "report.json").read_text())["comparison"]["clips"] == 60
+
+
+def test_a_run_that_was_not_evaluated_is_one_line(tmp_path, capsys):
+    run = make_run(tmp_path / "run", make_predictions([1]))
+    (run / "predictions.npz").unlink()
+    assert main(["report", str(run)]) == 2
+    assert "soundclr-train evaluate" in capsys.readouterr().err

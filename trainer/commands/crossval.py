@@ -1,0 +1,98 @@
+"""`soundclr-train crossval`"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from trainer.calibration import measure
+from trainer.commands.evaluate import judge
+from trainer.commands.fit import add_recipe, add_roles, build_recipe, build_record, read_data, train
+from trainer.commands.options import Commands, add_data
+from trainer.crossval import Job, describe_settings, plan_jobs, run_jobs, write_figures
+from trainer.recipe import recipe_to_mapping
+from trainer.report.figures import compute_figures
+from trainer.report.subject import load_subject
+
+
+def add_parser(commands: Commands) -> None:
+    """Offer the command."""
+    crossval = commands.add_parser(
+        "crossval",
+        help="train and judge a run for each fold and seed; goes on where it was interrupted",
+        description="Finished runs are skipped, a begun one is continued. --nested adds the runs that an unbiased "
+        "temperature needs: one for each pair of folds.",
+    )
+    add_data(crossval)
+    crossval.add_argument("--out", type=Path, required=True, help="folder of all runs")
+    crossval.add_argument("--seeds", type=_numbers, default=[0], metavar="0,1,2", help="(default: 0)")
+    crossval.add_argument("--folds", type=_numbers, default=[], metavar="1,2,3", help="(default: all)")
+    crossval.add_argument("--nested", action="store_true", help="calibrate on inner folds: more runs")
+    crossval.add_argument("--json", action="store_true", help="print all joint figures")
+    add_roles(crossval)
+    add_recipe(crossval)
+    crossval.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    data, foreign = read_data(arguments)
+    jobs = plan_jobs(arguments.folds or data.folds, arguments.seeds, nested=arguments.nested)
+
+    def train_and_evaluate(job: Job, folder: Path) -> dict[str, Any]:
+        record = build_record(arguments, data, foreign, job.hold_out_folds)
+        train(record, build_recipe(arguments, seed=job.seed), data, foreign, folder, arguments)
+        return measure(judge(folder, data, foreign, device=arguments.device), record.labels)
+
+    recipe = recipe_to_mapping(build_recipe(arguments, seed=0))
+    roles = build_record(arguments, data, foreign, [])._asdict()
+    settings = describe_settings(data, foreign, recipe, roles)
+    run_jobs(jobs, arguments.out, settings, train_and_evaluate, _tell)
+    figures = compute_figures(load_subject([arguments.out]))
+    write_figures(arguments.out, figures)
+    if arguments.json:
+        print(json.dumps(figures, indent=1))
+    else:
+        _print_summary(figures)
+    return 0
+
+
+def _print_summary(figures: dict[str, Any]) -> None:
+    accuracy, calibration = figures["accuracy"], figures["calibration"]
+    spread = figures["accuracy_sd_over_seeds"]
+    print(
+        "%d clips of %d recordings, folds %s, seeds %s: accuracy %.1f %%%s, by recording %.1f to %.1f %%"
+        % (
+            figures["clips"],
+            figures["sources"],
+            figures["folds"],
+            figures["seeds"],
+            100 * accuracy["value"],
+            "" if spread is None else " (standard deviation over seeds %.1f)" % (100 * spread),
+            *(100 * value for value in accuracy["by_source"]),
+        )
+    )
+    print("macro F1 %.3f; by fold %s" % (figures["macro_f1"]["value"], _listed(figures["accuracy_by_fold"])))
+    print("calibration error %.3f, %s" % (calibration["error"]["value"], calibration["method"]))
+    if figures["ensemble_of_seeds"]:
+        print("ensemble of seeds: %.1f %%" % (100 * figures["ensemble_of_seeds"]["accuracy"]))
+    if figures["foreign"]:
+        print("foreign sound: AUROC %.3f" % figures["foreign"]["auroc"]["value"])
+
+
+def _listed(by: dict[str, float]) -> str:
+    return ", ".join("%s: %.1f %%" % (name, 100 * value) for name, value in by.items())
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("%r; expected whole numbers parted by commas" % text) from error

@@ -1,0 +1,114 @@
+"""One ear for runs and bundles: what either says of sound, by its own front end and windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from engines.bundle import MANIFEST_NAME, Bundle, load_bundle
+from engines.frontend import FrontendSpec
+from engines.runtimes import open_runtime
+from engines.streaming import StreamingLogMel
+from trainer.data.datasets import Clip, Dataset
+from trainer.errors import TrainerError
+from trainer.evaluate import load_averaged_model
+from trainer.inference import compute_clip_logits, cut_windows, mean_over_windows
+from trainer.run import RECORD_NAME, RunRecord, read_record
+
+Progress = Callable[[int], None]
+
+
+class Listener(NamedTuple):
+    """A trained network, ready to be asked."""
+
+    name: str
+    labels: list[str]
+    spec: FrontendSpec
+    short_clip: str
+    describe: str  # how it is run
+    record: RunRecord | None  # of a run; a bundle has its manifest alone
+    bundle: Bundle | None
+    listen: Callable[[list[np.ndarray], Progress], np.ndarray]  # clips at the spec's rate -> mean logits [N, outputs]
+
+    def unheard(self, data: Dataset, folds: list[int]) -> list[Clip]:
+        """The clips of known classes that may judge it.
+
+        Args:
+            folds: restricts them; empty for all that a run held out.
+
+        Raises:
+            TrainerError: a run was trained on them; a bundle's folds are not given, or are among those it came from.
+        """
+        held = self._held_out(data, folds)
+        chosen = [clip for clip in data.clips if clip.fold in (folds or held) and clip.category in self.labels]
+        if not chosen:
+            raise TrainerError("%s has no clip of %s in folds %s" % (data.name, self.name, folds or held))
+        return chosen
+
+    def _held_out(self, data: Dataset, folds: list[int]) -> list[int]:
+        if self.record is not None and data.name == self.record.data:
+            trained = sorted(set(folds) - set(self.record.hold_out_folds))
+            if trained or not self.record.hold_out_folds:
+                raise TrainerError(
+                    "%s was trained on folds %s of %s; it held out %s: figures on what it has heard say nothing"
+                    % (self.name, trained or "all", data.name, self.record.hold_out_folds or "none")
+                )
+            return self.record.hold_out_folds
+        if self.bundle is not None and self.bundle.training["data"].startswith(data.name):
+            heard = [fold for fold in folds if fold in self.bundle.training["folds"]]
+            if heard or not folds:
+                raise TrainerError(
+                    "bundle %s was trained on %s; name folds that it has not heard with --fold"
+                    % (self.name, self.bundle.training["data"])
+                )
+        return folds or data.folds
+
+
+def open_listener(path: Path, *, device: str = "cpu", threads: int = 1) -> Listener:
+    """Open a finished run (torch) or a bundle (ONNX Runtime, with the node's own front end).
+
+    Raises:
+        TrainerError: the folder is neither, or the run is not finished.
+        BundleError: the bundle is damaged.
+    """
+    path = Path(path)
+    if (path / MANIFEST_NAME).is_file():
+        return _open_bundle(path, threads)
+    if (path / RECORD_NAME).is_file():
+        return _open_run(path, device)
+    raise TrainerError("%s is neither a run (%s) nor a bundle (%s)" % (path, RECORD_NAME, MANIFEST_NAME))
+
+
+def _open_run(path: Path, device: str) -> Listener:
+    model, recipe, labels = load_averaged_model(path)
+    model = model.to(device)
+
+    def listen(clips: list[np.ndarray], progress: Progress) -> np.ndarray:
+        return compute_clip_logits(model, clips, recipe.frontend, recipe.short_clip, device=device, progress=progress)
+
+    record = read_record(path)
+    return Listener(path.name, labels, recipe.frontend, recipe.short_clip, "torch", record, None, listen)
+
+
+def _open_bundle(path: Path, threads: int) -> Listener:
+    bundle = load_bundle(path)
+    runtime = open_runtime(bundle, threads=threads)
+    spec = bundle.frontend
+    front_end = StreamingLogMel(spec)
+
+    def infer(windows: np.ndarray) -> tuple[np.ndarray, ...]:
+        logits = []
+        for window in windows:
+            front_end.reset()
+            front_end.push(window)
+            logits.append(runtime.infer(front_end.read_window()))
+        return (np.stack(logits),)
+
+    def listen(clips: list[np.ndarray], progress: Progress) -> np.ndarray:
+        return mean_over_windows(clips, lambda clip: cut_windows(clip, spec, bundle.short_clip), infer, progress)[0]
+
+    labels = list(bundle.labels)
+    return Listener(bundle.name, labels, spec, bundle.short_clip, runtime.describe(), None, bundle, listen)

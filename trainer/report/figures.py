@@ -1,0 +1,202 @@
+"""The report's numbers, as JSON values: every figure with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from trainer.metrics import (
+    Interval,
+    accuracy,
+    auroc,
+    bootstrap_interval,
+    brier_score,
+    class_scores,
+    confusion_counts,
+    expected_calibration_error,
+    false_positive_rate_95,
+    macro_f1,
+    negative_log_likelihood,
+    wilson_interval,
+)
+from trainer.reliability import calibration_floor, reliability_bins, risk_coverage
+from trainer.report.subject import Subject, ensemble_of_seeds
+
+_DRAWS = 1000
+_COVERAGES = (0.5, 0.7, 0.8, 0.9, 1.0)
+
+
+def compute_figures(subject: Subject) -> dict[str, Any]:
+    """All figures of a subject: last epoch, clips that their judge never heard.
+
+    Intervals by clip are Wilson's, for as many trials as there are different clips; intervals by source draw whole
+    recordings, with all their clips in all seeds.
+    """
+    truth, sources = subject.known.labels, list(subject.known.source_ids)
+    predicted = subject.probabilities.argmax(axis=1)
+    right = (predicted == truth).astype(np.float64)
+    confusion = confusion_counts(predicted, truth, len(subject.labels))
+    n_labels, n_clips = len(subject.labels), subject.n_clips
+    return {
+        "name": subject.name,
+        "data": subject.data,
+        "labels": subject.labels,
+        "epoch": "last",
+        "runs": [str(run.path.name) for run in subject.runs],
+        "folds": sorted({int(fold) for fold in subject.known.folds}),
+        "seeds": sorted({int(seed) for seed in subject.seeds}),
+        "clips": n_clips,
+        "sources": len(set(sources)),
+        "accuracy": {
+            "value": accuracy(predicted, truth),
+            "by_clip": list(wilson_interval(round(float(right.mean()) * n_clips), n_clips)),
+            "by_source": _interval(lambda i: float(right[i].mean()), sources),
+        },
+        "macro_f1": {
+            "value": macro_f1(confusion),
+            "by_source": _interval(lambda i: macro_f1(confusion_counts(predicted[i], truth[i], n_labels)), sources),
+        },
+        "accuracy_by_fold": _by(right, subject.known.folds),
+        "accuracy_by_seed": _by(right, subject.seeds),
+        "accuracy_sd_over_seeds": _spread(right, subject.seeds),
+        "ensemble_of_seeds": _ensemble_figures(subject),
+        "best_epoch": _best_epoch(subject),
+        "classes": _class_figures(subject, predicted, confusion),
+        "confusion": confusion.tolist(),
+        "calibration": _calibration_figures(subject, sources),
+        "risk_coverage": _risk_figures(subject, right),
+        "foreign": _foreign_figures(subject),
+    }
+
+
+def _class_figures(subject: Subject, predicted: np.ndarray, confusion: np.ndarray) -> dict[str, Any]:
+    truth, sources = subject.known.labels, list(subject.known.source_ids)
+    figures = {}
+    for i, (label, score) in enumerate(zip(subject.labels, class_scores(confusion), strict=True)):
+
+        def f1(rows: np.ndarray, i: int = i) -> float:
+            called, of_class = predicted[rows] == i, truth[rows] == i
+            whole = called.sum() + of_class.sum()
+            return float(2 * (called & of_class).sum() / whole) if whole else 0.0
+
+        hits = int(confusion[i, i])
+        figures[label] = {
+            **score._asdict(),
+            "sources": len({s for s, t in zip(sources, truth, strict=True) if t == i}),
+            "recall_by_clip": list(wilson_interval(hits, score.support)) if score.support else None,
+            "f1_by_source": _interval(f1, sources),
+        }
+    return figures
+
+
+def _calibration_figures(subject: Subject, sources: list[str]) -> dict[str, Any]:
+    probabilities, truth = subject.probabilities, subject.known.labels
+    figures: dict[str, Any] = {"method": subject.calibration}
+    for name, measure in (
+        ("error", expected_calibration_error),
+        ("nll", negative_log_likelihood),
+        ("brier", brier_score),
+    ):
+        figures[name] = {
+            "value": measure(probabilities, truth),
+            "by_source": _interval(lambda i, m=measure: m(probabilities[i], truth[i]), sources),  # type: ignore[misc]
+        }
+    mean, high = calibration_floor(probabilities)
+    figures["error_of_a_calibrated_model"] = {"mean": mean, "percentile_95": high}
+    figures["bins"] = [one._asdict() for one in reliability_bins(probabilities, truth)]
+    return figures
+
+
+def _risk_figures(subject: Subject, right: np.ndarray) -> dict[str, Any]:
+    coverage, risk = risk_coverage(subject.probabilities.max(axis=1), right > 0)
+    return {
+        "area": float(risk.mean()),
+        "risk_at_coverage": {
+            "%.1f" % c: float(risk[min(len(risk), max(1, round(c * len(risk)))) - 1]) for c in _COVERAGES
+        },
+        "curve": [
+            [float(coverage[i]), float(risk[i])] for i in np.linspace(0, len(risk) - 1, min(200, len(risk))).astype(int)
+        ],
+    }
+
+
+def _foreign_figures(subject: Subject) -> dict[str, Any] | None:
+    n_known, categories = len(subject.known.labels), subject.foreign.categories
+    if not len(categories):
+        return None
+    scores, is_foreign = subject.foreign_scores, np.arange(len(subject.foreign_scores)) >= n_known
+    sources = [*subject.known.source_ids, *subject.foreign.source_ids]
+    return {
+        "clips": len(categories),
+        "sources": len(set(subject.foreign.source_ids)),
+        **foreign_figures(scores, is_foreign, sources, np.concatenate([np.full(n_known, ""), categories])),
+    }
+
+
+def foreign_figures(
+    scores: np.ndarray, is_foreign: np.ndarray, sources: list[str], categories: np.ndarray
+) -> dict[str, Any]:
+    """How well a score tells foreign clips from known ones.  All arrays [N]; categories of foreign clips are read."""
+
+    def drawn(statistic: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[np.ndarray], float]:
+        def of_rows(rows: np.ndarray) -> float:
+            both = 0 < is_foreign[rows].sum() < len(rows)
+            return statistic(scores[rows], is_foreign[rows]) if both else 0.5
+
+        return of_rows
+
+    named = sorted(set(categories[is_foreign].tolist()))
+    return {
+        "auroc": {"value": auroc(scores, is_foreign), "by_source": _interval(drawn(auroc), sources)},
+        "fpr95": {
+            "value": false_positive_rate_95(scores, is_foreign),
+            "by_source": _interval(drawn(false_positive_rate_95), sources),
+        },
+        "auroc_by_category": {
+            name: auroc(scores[~is_foreign | (categories == name)], is_foreign[~is_foreign | (categories == name)])
+            for name in named
+        },
+    }
+
+
+def _ensemble_figures(subject: Subject) -> dict[str, Any] | None:
+    joined = ensemble_of_seeds(subject)
+    if joined is None:
+        return None
+    right = (joined.logits[:, :-1].argmax(axis=1) == joined.labels).astype(np.float64)
+    return {
+        "members": len(np.unique(subject.seeds)),
+        "clips": len(right),
+        "accuracy": float(right.mean()),
+        "by_clip": list(wilson_interval(int(right.sum()), len(right))),
+        "by_source": _interval(lambda i: float(right[i].mean()), list(joined.source_ids)),
+    }
+
+
+def _best_epoch(subject: Subject) -> dict[str, Any] | None:
+    """What the papers' protocol would report: each run at the epoch that its own test fold likes best."""
+    histories = [[entry.get("test_accuracy") for entry in run.history] for run in subject.runs]
+    if any(not history or any(value is None for value in history) for history in histories):
+        return None
+    sizes = np.array([(run.predictions.labels >= 0).sum() for run in subject.runs], np.float64)
+    chosen = [[value for value in history if value is not None] for history in histories]
+    best, last = (
+        float(np.average([pick(one) for one in chosen], weights=sizes)) for pick in (max, lambda one: one[-1])
+    )
+    return {"best": best, "last": last, "gap": best - last, "note": "optimistic: the epoch is chosen on the test fold"}
+
+
+def _by(right: np.ndarray, groups: np.ndarray) -> dict[str, float]:
+    return {str(int(group)): float(right[groups == group].mean()) for group in np.unique(groups)}
+
+
+def _spread(right: np.ndarray, seeds: np.ndarray) -> float | None:
+    values = list(_by(right, seeds).values())
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def _interval(statistic: Callable[[np.ndarray], float], sources: list[str]) -> list[float]:
+    interval: Interval = bootstrap_interval(statistic, sources, draws=_DRAWS)
+    return list(interval)

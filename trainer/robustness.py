@@ -1,0 +1,221 @@
+"""What a street does to a sound, one thing at a time, and what that costs: the robustness table.
+
+Every condition is applied to the same clips, as waveforms at the model's rate before they are cut into windows. A clip
+shorter than the window is first filled by the model's own rule, so that noise, clicks and echoes also lie in its
+empty part. Deterministic: clip and condition have a generator of their own from the seed.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engines.windows import fill_short_clip
+from trainer.data.waveforms import Waveforms, read_waveform
+from trainer.effects import (
+    add_click,
+    add_noise,
+    cut_off,
+    draw_street,
+    heard_rms,
+    keep_loudest,
+    low_pass,
+    reverberate,
+    tilt,
+)
+from trainer.listener import Listener
+from trainer.metrics import bootstrap_interval, wilson_interval
+
+QUIETER_DB = 20.0
+MICROPHONE_NOISE_DBFS = -60.0  # RMS, white: a cheap USB microphone's own
+TILT_DB_PER_DECADE = 6.0  # about 1 kHz, level below 50 Hz
+CLICK_S = 0.010
+FILLED_SHARE = 0.25
+LOW_PASS_HZ = 8000.0
+RT60_S = 0.6
+CLIPPING_DB = 12.0  # the loudest peak above the level at which the wave is cut off
+STREET_SNRS_DB = (6.0, 0.0)
+_DRAWS = 1000
+
+
+class Condition(NamedTuple):
+    """One thing that a street does."""
+
+    name: str
+    text: str  # what exactly
+    apply: Callable[[np.ndarray, np.random.Generator], np.ndarray]  # filled clip [T] -> [T]
+
+
+def build_conditions(listener: Listener, noises: Sequence[np.ndarray]) -> list[Condition]:
+    """All conditions that change one clip.
+
+    Args:
+        noises: street recordings that the model has not heard, at its rate; empty for made-up traffic noise.
+    """
+    rate_hz, window = listener.spec.sample_rate_hz, listener.spec.window_samples
+
+    def quieter(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        noise = rng.standard_normal(len(samples)) * 10 ** (MICROPHONE_NOISE_DBFS / 20)
+        return samples * 10 ** (-QUIETER_DB / 20) + noise
+
+    def street(snr_db: float) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
+        return lambda samples, rng: add_noise(samples, draw_street(noises, len(samples), rng, rate_hz), snr_db)
+
+    whence = "from %d recordings" % len(noises) if noises else "made up: noise with a traffic's spectrum and swell"
+    return [
+        Condition("clean", "as recorded", lambda samples, rng: samples),
+        Condition(
+            "quieter",
+            "%.0f dB down, then white noise of %.0f dBFS RMS for the microphone's own"
+            % (QUIETER_DB, MICROPHONE_NOISE_DBFS),
+            quieter,
+        ),
+        Condition(
+            "tilt_up",
+            "response rising %.0f dB per decade about 1 kHz" % TILT_DB_PER_DECADE,
+            lambda samples, rng: tilt(samples, rate_hz, TILT_DB_PER_DECADE),
+        ),
+        Condition(
+            "tilt_down",
+            "response falling %.0f dB per decade about 1 kHz" % TILT_DB_PER_DECADE,
+            lambda samples, rng: tilt(samples, rate_hz, -TILT_DB_PER_DECADE),
+        ),
+        Condition(
+            "click",
+            "%.0f ms of full-scale noise in every window" % (1e3 * CLICK_S),
+            lambda samples, rng: add_click(samples, rate_hz, window, rng, CLICK_S),
+        ),
+        Condition(
+            "part_filled",
+            "the loudest stretch of %.0f %% of a window, silence around it" % (100 * FILLED_SHARE),
+            lambda samples, rng: keep_loudest(samples, window, listener.short_clip, FILLED_SHARE),
+        ),
+        Condition(
+            "low_pass",
+            "nothing above %.0f Hz (Butterworth, order 8)" % LOW_PASS_HZ,
+            lambda samples, rng: low_pass(samples, rate_hz, LOW_PASS_HZ),
+        ),
+        Condition(
+            "reverberation",
+            "an echo of exponentially decaying noise, RT60 %.1f s, as loud as the direct sound" % RT60_S,
+            lambda samples, rng: reverberate(samples, rate_hz, RT60_S, rng),
+        ),
+        Condition(
+            "clipping",
+            "cut off %.0f dB below its peak" % CLIPPING_DB,
+            lambda samples, rng: cut_off(samples, CLIPPING_DB),
+        ),
+        *(
+            Condition("street_%.0f_db" % snr_db, "street noise at %.0f dB SNR, %s" % (snr_db, whence), street(snr_db))
+            for snr_db in STREET_SNRS_DB
+        ),
+    ]
+
+
+def measure_robustness(
+    listener: Listener,
+    clips: Waveforms,
+    *,
+    noises: Sequence[np.ndarray] = (),
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, Any]:
+    """Accuracy of the same clips under each condition, and what it loses against clean sound, paired.
+
+    Args:
+        clips: that the model has not trained on, at its rate.
+        noises: as in `build_conditions`.
+        progress: told how many conditions are done.
+    """
+    filled = [fill(samples, listener) for samples in clips.samples]
+    sources = [clip.source_id for clip in clips.clips]
+    names = [clip.path.name for clip in clips.clips]
+    rows: list[dict[str, Any]] = []
+    clean = np.zeros(0)
+    for number, condition in enumerate(build_conditions(listener, noises)):
+        changed = [
+            condition.apply(samples, _generator(seed, condition.name, name)).astype(np.float32)
+            for samples, name in zip(filled, names, strict=True)
+        ]
+        right = (_answers(listener, changed).argmax(axis=1) == clips.labels).astype(np.float64)
+        clean = clean if number else right
+        rows.append({"condition": condition.name, "text": condition.text, **_figures(right, clean, sources)})
+        progress(number + 1)
+    mixed = _measure_mixed(listener, clips, filled, seed)
+    progress(len(rows) + 1)
+    return {"clips": len(filled), "sources": len(set(sources)), "seed": seed, "conditions": rows, "mixed": mixed}
+
+
+def read_noises(folder: Path, sample_rate_hz: int) -> list[np.ndarray]:
+    """Street recordings of a folder, at a rate.  Raises TrainerError where one cannot be read."""
+    return [read_waveform(path, sample_rate_hz) for path in sorted(folder.iterdir()) if path.is_file()]
+
+
+def fill(samples: np.ndarray, listener: Listener) -> np.ndarray:
+    """A clip of at least one window, by the model's own rule."""
+    window = listener.spec.window_samples
+    return samples if len(samples) >= window else fill_short_clip(samples, window, listener.short_clip)
+
+
+def _measure_mixed(listener: Listener, clips: Waveforms, filled: list[np.ndarray], seed: int) -> dict[str, Any] | None:
+    """Each clip mixed with one of another class and source, at equal RMS: are both classes in the top two?"""
+    pairs = _pair(clips, np.random.default_rng((seed, zlib.crc32(b"mixed"))))
+    if not pairs:
+        return None
+    mixtures = []
+    for first, second in pairs:
+        length = min(len(filled[first]), len(filled[second]))
+        one, other = filled[first][:length], filled[second][:length]
+        mixtures.append((one / heard_rms(one) + other / heard_rms(other)).astype(np.float32))
+    peak = [float(np.abs(mixture).max()) for mixture in mixtures]
+    logits = _answers(listener, [0.5 * mixture / top for mixture, top in zip(mixtures, peak, strict=True)])
+    top = np.argsort(-logits, axis=1)[:, :2]
+    truth = np.array([[clips.labels[first], clips.labels[second]] for first, second in pairs])
+    both = (np.sort(top, axis=1) == np.sort(truth, axis=1)).all(axis=1).astype(np.float64)
+    best = (top[:, :1] == truth).any(axis=1)
+    sources = [clips.clips[first].source_id for first, _ in pairs]
+    return {
+        "text": "two clips of different classes and sources, each at the same RMS, at half of full scale",
+        "pairs": len(pairs),
+        "both_in_top_two": float(both.mean()),
+        "by_clip": list(wilson_interval(int(both.sum()), len(both))),
+        "by_source_of_the_first": list(bootstrap_interval(lambda i: float(both[i].mean()), sources, draws=_DRAWS)),
+        "best_is_one_of_them": float(best.mean()),
+    }
+
+
+def _pair(clips: Waveforms, rng: np.random.Generator) -> list[tuple[int, int]]:
+    pairs = []
+    for first in range(len(clips)):
+        others = [
+            i
+            for i in range(len(clips))
+            if clips.labels[i] != clips.labels[first] and clips.clips[i].source_id != clips.clips[first].source_id
+        ]
+        if others:
+            pairs.append((first, others[int(rng.integers(len(others)))]))
+    return pairs
+
+
+def _answers(listener: Listener, clips: list[np.ndarray]) -> np.ndarray:
+    """Logits of the known classes.  Shape [N, K]."""
+    return listener.listen(clips, lambda done: None)[:, : len(listener.labels)]
+
+
+def _figures(right: np.ndarray, clean: np.ndarray, sources: list[str]) -> dict[str, Any]:
+    lost = clean - right
+    return {
+        "accuracy": float(right.mean()),
+        "by_clip": list(wilson_interval(int(right.sum()), len(right))),
+        "by_source": list(bootstrap_interval(lambda i: float(right[i].mean()), sources, draws=_DRAWS)),
+        "lost": float(lost.mean()),
+        "lost_by_source": list(bootstrap_interval(lambda i: float(lost[i].mean()), sources, draws=_DRAWS)),
+    }
+
+
+def _generator(seed: int, condition: str, clip: str) -> np.random.Generator:
+    return np.random.default_rng((seed, zlib.crc32(condition.encode()), zlib.crc32(clip.encode())))
