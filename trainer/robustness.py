@@ -39,7 +39,7 @@ LOW_PASS_HZ = 8000.0
 RT60_S = 0.6
 CLIPPING_DB = 12.0  # the loudest peak above the level at which the wave is cut off
 STREET_SNRS_DB = (6.0, 0.0)
-_DRAWS = 1000
+_DRAWS = 500
 
 
 class Condition(NamedTuple):

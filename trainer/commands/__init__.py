@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from trainer.commands import crossval, data, evaluate, export, fit, report, robustness
+from trainer.commands import crossval, data, evaluate, export, fit, foreign, report, robustness
 
-COMMANDS = (data, fit, evaluate, crossval, report, robustness, export)
+COMMANDS = (data, fit, evaluate, crossval, report, robustness, foreign, export)

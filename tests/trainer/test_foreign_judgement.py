@@ -1,0 +1,99 @@
+"""Foreign against known sound: who may judge, and that neither silence nor bandwidth does."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.trainer.test_robustness import RATE, WINDOW, pitch_judge
+from trainer.data.clips import Clip, Dataset
+from trainer.errors import TrainerError
+from trainer.foreign_judgement import choose_foreign, fill_with_noise, judge_foreign
+from trainer.run import RunRecord
+
+RECORD = RunRecord("US", ["low", "high"], [2], "ESC", ["canine"], ["bell", "rain"], [], [])
+
+
+@pytest.fixture
+def sets(tmp_path):
+    """Known noise below 11 kHz at 22 kHz, and foreign sound at 44 kHz; both are plain noise."""
+    rng = np.random.default_rng(0)
+
+    def clip(name, category, fold, source, rate_hz, tail_s=0.0):
+        samples = np.pad(0.1 * rng.standard_normal(2 * rate_hz), (0, int(tail_s * rate_hz)))
+        soundfile.write(str(tmp_path / name), samples, rate_hz)
+        return Clip(tmp_path / name, category, fold, source)
+
+    known = [clip("k%d.wav" % i, ("low", "high")[i % 2], 1 + i % 4 // 2, "k%d" % i, RATE) for i in range(24)]
+    foreign = [clip("f%d.wav" % i, ("bell", "rain")[i % 2], 1, "f%d" % i, 44100, tail_s=1.0) for i in range(12)]
+    foreign += [clip("x0.wav", "bell", 1, "k0", 44100), clip("x1.wav", "low", 1, "x1", 44100)]
+    foreign += [clip("x2.wav", "canine", 1, "x2", 44100), clip("x3.wav", "saw", 1, "x3", 44100)]
+    return Dataset("US", known), Dataset("ESC", foreign)
+
+
+def test_only_what_no_training_role_has_seen_judges(sets):
+    test = choose_foreign(pitch_judge(RECORD), *sets, folds=[], skip=["canine"])
+    assert {clip.path.name[0] for clip in test.foreign} == {"f"} and len(test.foreign) == 12
+    assert {clip.fold for clip in test.known} == {2}
+    assert test.left_out == {
+        "a known class": 2,
+        "category trained on as foreign": 1,
+        "source shared with the known classes": 1,
+    }
+    assert test.band_limit_hz == pytest.approx(0.45 * RATE)
+
+
+def test_nothing_left_to_judge_is_said(sets):
+    record = RECORD._replace(foreign_hold_out=[])
+    with pytest.raises(TrainerError, match="foreign-hold-out"):
+        choose_foreign(pitch_judge(record), *sets, folds=[], skip=[])
+
+
+def cheat(telling):
+    """Calls foreign what has much of something that is not the sound."""
+
+    def listen(clips, progress):
+        return np.array([[0.0, 0.0, telling(clip)] for clip in clips])
+
+    return pitch_judge(RECORD)._replace(listen=listen)
+
+
+def silence(clip):
+    return float(np.mean(clip == 0.0))
+
+
+def top_band(clip):
+    power = np.abs(np.fft.rfft(clip)) ** 2
+    return float(power[int(0.94 * len(power)) :].sum() / power.sum())
+
+
+def test_a_network_that_only_hears_the_end_of_the_band_hears_nothing(sets):
+    listener = cheat(top_band)
+    figures = judge_foreign(listener, choose_foreign(listener, *sets, folds=[], skip=["canine"]))
+    assert figures["auroc"]["by_source"][0] <= 0.6 and figures["foreign_clips"] == 12
+
+
+def test_a_network_that_only_hears_silence_hears_nothing(sets):
+    known, foreign = sets
+    short = [clip for clip in foreign.clips if clip.category == "bell" and clip.path.name[0] == "f"]
+    for clip in short:  # a hole of digital silence in the middle
+        samples, rate_hz = soundfile.read(str(clip.path))
+        samples[rate_hz : rate_hz + rate_hz // 2] = 0.0
+        soundfile.write(str(clip.path), samples, rate_hz)
+    listener = cheat(silence)
+    test = choose_foreign(listener, known, foreign, folds=[], skip=["canine"])
+    assert judge_foreign(listener, test)["auroc"]["value"] == 0.5
+    honest = judge_foreign(listener, test)
+    assert honest == judge_foreign(listener, test)  # the noise is the seed's
+
+
+def test_noise_fills_silence_at_the_clips_own_floor():
+    rng = np.random.default_rng(0)
+    sound = np.concatenate([0.01 * rng.standard_normal(RATE), np.zeros(RATE), 0.3 * rng.standard_normal(RATE)])
+    filled = fill_with_noise(sound, WINDOW, RATE, rng)
+    assert len(filled) == WINDOW and not (filled == 0).any()
+    start = (WINDOW - len(sound)) // 2
+    np.testing.assert_array_equal(filled[start : start + RATE], sound[:RATE])
+    hole = filled[start + RATE : start + 2 * RATE]
+    assert np.sqrt(np.mean(hole**2)) == pytest.approx(0.01, rel=0.1)
+    quiet = fill_with_noise(np.full(100, 1e-9), WINDOW, RATE, rng)
+    assert np.sqrt(np.mean(quiet**2)) == pytest.approx(1e-4, rel=0.1)

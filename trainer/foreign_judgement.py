@@ -1,0 +1,164 @@
+"""How well foreign sound is told from known sound, with everything taken away that is not the sound itself.
+
+Two data sets differ in more than their classes: one ends at 11 kHz and the other does not, one pads with digital
+silence. A network told by that alone would look good and hear nothing. So both sets go through the same low-pass, every
+silent stretch is filled with the same kind of noise at the clip's own floor, sources that both sets hold are left out,
+and so are categories that the model was trained on in any role.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import soundfile
+
+from trainer.calibration import foreignness
+from trainer.data.clips import Clip, Dataset
+from trainer.data.waveforms import read_waveform
+from trainer.effects import low_pass
+from trainer.errors import TrainerError
+from trainer.listener import Listener
+from trainer.report.figures import foreign_figures
+
+_BAND_SHARE = 0.9  # of the lower Nyquist frequency: a steep filter needs room
+_FRAME_S = 0.05
+_FLOOR_PERCENTILE = 10
+_LOWEST_FLOOR = 1e-4  # -80 dBFS
+_LEAST_SILENCE_S = 0.02
+_PASSES = 2  # of the order-8 filter: 100 dB down an octave above
+
+
+class ForeignTest(NamedTuple):
+    """Who is judged."""
+
+    known: list[Clip]
+    foreign: list[Clip]
+    band_limit_hz: float
+    left_out: dict[str, int]  # why -> foreign clips that may not judge
+
+
+def choose_foreign(
+    listener: Listener, data: Dataset, foreign: Dataset, *, folds: list[int], skip: Sequence[str]
+) -> ForeignTest:
+    """Known clips that the model has not heard, and foreign ones of categories that it met in no role.
+
+    Args:
+        skip: foreign categories that are a known class under another name.
+
+    Raises:
+        TrainerError: nothing is left.
+    """
+    known = listener.unheard(data, folds)
+    shared = {clip.source_id for clip in data.clips}
+    trained = _trained_categories(listener, foreign)
+    same = set(skip) | set(listener.labels) | set(data.categories)
+    same |= set(listener.record.foreign_skip) if listener.record else set()
+    reasons = Counter(_why_not(clip, same, trained, shared) for clip in foreign.clips)
+    usable = [clip for clip in foreign.clips if not _why_not(clip, same, trained, shared)]
+    if not usable:
+        raise TrainerError(
+            "no clip of %s may judge: %s; judge a run that held categories out (--foreign-hold-out)"
+            % (foreign.name, dict(reasons))
+        )
+    left_out = {reason: count for reason, count in sorted(reasons.items()) if reason}
+    return ForeignTest(known, usable, _common_band_hz(listener, known, usable), left_out)
+
+
+def judge_foreign(
+    listener: Listener,
+    test: ForeignTest,
+    *,
+    fill_silence: bool = True,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, Any]:
+    """AUROC and FPR95 with intervals by source, in all and by category.
+
+    Args:
+        fill_silence: the other way is for telling what the silence alone was worth.
+        progress: told how many clips are read.
+    """
+    rate_hz, window = listener.spec.sample_rate_hz, listener.spec.window_samples
+    chosen = [*test.known, *test.foreign]
+    sounds = []
+    for done, clip in enumerate(chosen, start=1):
+        rng = np.random.default_rng((seed, zlib.crc32(clip.path.name.encode())))
+        samples = read_waveform(clip.path, rate_hz).astype(np.float64)
+        if fill_silence:
+            samples = fill_with_noise(samples, window, rate_hz, rng)
+        for _ in range(_PASSES):
+            samples = low_pass(samples, rate_hz, test.band_limit_hz)
+        sounds.append(samples.astype(np.float32))
+        progress(done)
+    logits = listener.listen(sounds, lambda done: None)
+    method = "reject_logit" if logits.shape[1] > len(listener.labels) else "energy"
+    if method == "energy":
+        logits = np.concatenate([logits, np.zeros((len(logits), 1), logits.dtype)], axis=1)
+    is_foreign = np.arange(len(chosen)) >= len(test.known)
+    categories = np.array([clip.category for clip in chosen])
+    return {
+        "score": method,
+        "known_clips": len(test.known),
+        "known_sources": len({clip.source_id for clip in test.known}),
+        "foreign_clips": len(test.foreign),
+        "foreign_sources": len({clip.source_id for clip in test.foreign}),
+        "band_limit_hz": test.band_limit_hz,
+        "silence_filled": fill_silence,
+        "left_out": test.left_out,
+        **foreign_figures(foreignness(logits, method), is_foreign, [clip.source_id for clip in chosen], categories),
+    }
+
+
+def fill_with_noise(samples: np.ndarray, window: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """A clip in the middle of at least one window, its surroundings and every stretch of digital silence of 20 ms or
+    more filled with white noise at the clip's own floor (10th percentile of the RMS of 50 ms frames, at least
+    -80 dBFS)."""
+    missing = max(0, window - len(samples))
+    filled = np.pad(samples, (missing // 2, missing - missing // 2))
+    silent = _long_runs(filled == 0.0, int(_LEAST_SILENCE_S * rate_hz))
+    filled[silent] = rng.standard_normal(int(silent.sum())) * _noise_floor(samples, rate_hz)
+    return filled
+
+
+def _noise_floor(samples: np.ndarray, rate_hz: int) -> float:
+    frame = int(_FRAME_S * rate_hz)
+    frames = samples[: len(samples) // frame * frame].reshape(-1, frame) if len(samples) >= frame else samples[None]
+    levels = np.sqrt(np.mean(np.square(frames), axis=1))
+    heard = levels[levels > 0]
+    return max(_LOWEST_FLOOR, float(np.percentile(heard, _FLOOR_PERCENTILE)) if len(heard) else 0.0)
+
+
+def _long_runs(holds: np.ndarray, least: int) -> np.ndarray:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], holds, [False]])))
+    chosen = np.zeros(len(holds), bool)
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        chosen[start:end] = end - start >= least
+    return chosen
+
+
+def _trained_categories(listener: Listener, foreign: Dataset) -> set[str]:
+    """Foreign categories that the model met in training."""
+    if listener.record is not None and listener.record.foreign_data == foreign.name:
+        return set(foreign.categories) - set(listener.record.foreign_hold_out) - set(listener.record.foreign_skip)
+    if listener.bundle is not None and foreign.name in listener.bundle.training["data"]:
+        return set(foreign.categories)
+    return set()
+
+
+def _why_not(clip: Clip, same: set[str], trained: set[str], shared: set[str]) -> str:
+    if clip.category in same:
+        return "a known class"
+    if clip.category in trained:
+        return "category trained on as foreign"
+    return "source shared with the known classes" if clip.source_id in shared else ""
+
+
+def _common_band_hz(listener: Listener, known: Sequence[Clip], foreign: Sequence[Clip]) -> float:
+    """Nine tenths of the lowest of both sets' usual Nyquist frequencies and the model's own."""
+    rates_hz = [Counter(soundfile.info(str(clip.path)).samplerate for clip in clips) for clips in (known, foreign)]
+    usual = [counts.most_common(1)[0][0] for counts in rates_hz]
+    return _BAND_SHARE * 0.5 * min(*usual, listener.spec.sample_rate_hz)
