@@ -12,12 +12,15 @@ _SMALLEST = 1e-12
 
 
 def average_logits(members: list[np.ndarray]) -> np.ndarray:
-    """Logits whose softmax is the mean of the members' probabilities.  Each [N, K + 1] -> [N, K + 1], float32.
+    """Logits whose softmax is the mean of the members' probabilities.  Each [N, outputs] -> the same, float32.
 
     Each member's probabilities are taken at temperature 1, as it was trained: a temperature is fitted to the mean.
     """
-    mean = np.mean([softmax(logits.astype(np.float64)) for logits in members], axis=0)
-    averaged: np.ndarray = np.log(np.maximum(mean, _SMALLEST)).astype(np.float32)
+    wide = [logits.astype(np.float64) for logits in members]
+    mean = np.mean([softmax(logits) for logits in wide], axis=0)
+    # what softmax does not see, the members' mean energy, is kept: foreign sound may be told by it
+    energy = np.mean([_log_sum_exp(logits) for logits in wide], axis=0)
+    averaged: np.ndarray = (np.log(np.maximum(mean, _SMALLEST)) + energy).astype(np.float32)
     return averaged
 
 
@@ -51,3 +54,9 @@ def average_predictions(members: list[Predictions]) -> Predictions:
         names=np.array(common),
         embeddings=np.zeros(0),
     )
+
+
+def _log_sum_exp(logits: np.ndarray) -> np.ndarray:
+    top = logits.max(axis=1, keepdims=True)
+    total: np.ndarray = top + np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
+    return total

@@ -96,8 +96,6 @@ def judge_foreign(
         progress(done)
     logits = listener.listen(sounds, lambda done: None)
     method = "reject_logit" if logits.shape[1] > len(listener.labels) else "energy"
-    if method == "energy":
-        logits = np.concatenate([logits, np.zeros((len(logits), 1), logits.dtype)], axis=1)
     is_foreign = np.arange(len(chosen)) >= len(test.known)
     categories = np.array([clip.category for clip in chosen])
     return {
@@ -109,7 +107,12 @@ def judge_foreign(
         "band_limit_hz": test.band_limit_hz,
         "silence_filled": fill_silence,
         "left_out": test.left_out,
-        **foreign_figures(foreignness(logits, method), is_foreign, [clip.source_id for clip in chosen], categories),
+        **foreign_figures(
+            foreignness(logits, method, len(listener.labels)),
+            is_foreign,
+            [clip.source_id for clip in chosen],
+            categories,
+        ),
     }
 
 

@@ -13,6 +13,8 @@ def test_the_mean_of_probabilities_by_hand():
     first, second = np.log([[0.8, 0.2]]), np.log([[0.4, 0.6]])
     np.testing.assert_allclose(softmax(average_logits([first, second])), [[0.6, 0.4]], rtol=1e-6)
     np.testing.assert_allclose(softmax(average_logits([first + 7.0, second])), [[0.6, 0.4]], rtol=1e-6)
+    raised = average_logits([first + 6.0, second])  # the energy, by which foreign sound may be told, is the mean one
+    assert np.log(np.exp(raised).sum()) == pytest.approx(3.0, rel=1e-5)
 
 
 def test_members_are_aligned_by_clip_and_only_common_clips_judge():

@@ -95,6 +95,13 @@ def test_runs_that_do_not_belong_together_are_refused(tmp_path, two_folds):
         load_subject([two_folds[0], two_folds[0]])
 
 
+def test_networks_without_an_output_of_foreign_sound_are_judged_by_their_energy(tmp_path):
+    plain = [make_predictions([fold]) for fold in (1, 2)]
+    runs = [make_run(tmp_path / str(i), one._replace(logits=one.logits[:, :3])) for i, one in enumerate(plain)]
+    figures = compute_figures(load_subject(runs))
+    assert np.array(figures["confusion"]).shape == (3, 3) and 0.5 < figures["foreign"]["auroc"]["value"] < 1
+
+
 def test_the_best_epoch_is_only_ever_an_optimistic_note(tmp_path):
     history = [{"loss": 1.0, "test_accuracy": value} for value in (0.5, 0.9, 0.7)]
     run = make_run(tmp_path / "run", make_predictions([1]), history=history)

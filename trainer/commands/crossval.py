@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from trainer.commands.evaluate import judge
 from trainer.commands.fit import add_recipe, add_roles, build_recipe, build_record, read_data, train
 from trainer.commands.options import Commands, add_data
 from trainer.crossval import Job, describe_settings, plan_jobs, run_jobs, write_figures
+from trainer.errors import TrainerError
 from trainer.recipe import recipe_to_mapping
 from trainer.report.figures import compute_figures
 from trainer.report.subject import load_subject
@@ -39,6 +41,11 @@ def add_parser(commands: Commands) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise TrainerError(
+            "crossval trains each run in one process; start it several times with the same --out and other --folds or "
+            "--seeds, or train the runs by torchrun with fit"
+        )
     data, foreign = read_data(arguments)
     jobs = plan_jobs(arguments.folds or data.folds, arguments.seeds, nested=arguments.nested)
 

@@ -91,7 +91,7 @@ def _sources_by_clip(subject: Subject) -> dict[str, str]:
 def _answers_by_clip(subject: Subject) -> dict[str, tuple[int, int]]:
     """One answer and the truth for each clip."""
     judged = ensemble_of_seeds(subject) or subject.known
-    answers = judged.logits[:, :-1].argmax(axis=1)
+    answers = judged.logits[:, : len(subject.labels)].argmax(axis=1)
     return {
         name: (int(answer), int(label))
         for name, answer, label in zip(name_clips(judged).tolist(), answers, judged.labels, strict=True)

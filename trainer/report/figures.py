@@ -165,7 +165,7 @@ def _ensemble_figures(subject: Subject) -> dict[str, Any] | None:
     joined = ensemble_of_seeds(subject)
     if joined is None:
         return None
-    right = (joined.logits[:, :-1].argmax(axis=1) == joined.labels).astype(np.float64)
+    right = (joined.logits[:, : len(subject.labels)].argmax(axis=1) == joined.labels).astype(np.float64)
     return {
         "members": len(np.unique(subject.seeds)),
         "clips": len(right),

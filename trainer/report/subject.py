@@ -77,7 +77,9 @@ def load_subject(paths: Sequence[Path], *, name: str = "") -> Subject:
     known = join_predictions([part for _, part in parts])
     seeds = np.concatenate([np.full(len(part.labels), run.seed) for run, part in parts])
     foreign = join_predictions([run.predictions.select(run.predictions.labels == UNKNOWN_LABEL) for run in runs])
-    temperatures, calibration = _fit_temperatures(known, seeds, [load_run(path) for path in inner])
+    n_labels = len(runs[0].record.labels)
+    temperatures, calibration = _fit_temperatures(known, seeds, [load_run(path) for path in inner], n_labels)
+    method = "reject_logit" if known.logits.shape[1] > n_labels else "energy"
     return Subject(
         name or ", ".join(path.name for path in map(Path, paths)),
         runs[0].record.data,
@@ -85,9 +87,9 @@ def load_subject(paths: Sequence[Path], *, name: str = "") -> Subject:
         runs,
         known,
         seeds,
-        softmax(known.logits[:, :-1].astype(np.float64) / temperatures[:, None]),
+        softmax(known.logits[:, :n_labels].astype(np.float64) / temperatures[:, None]),
         calibration,
-        np.concatenate([foreignness(part.logits, "reject_logit") for part in (known, foreign)]),
+        np.concatenate([foreignness(part.logits, method, n_labels) for part in (known, foreign)]),
         foreign,
     )
 
@@ -135,7 +137,7 @@ def _check_alike(runs: list[Run]) -> None:
         judged |= here
 
 
-def _fit_temperatures(known: Predictions, seeds: np.ndarray, inner: list[Run]) -> tuple[np.ndarray, str]:
+def _fit_temperatures(known: Predictions, seeds: np.ndarray, inner: list[Run], n_labels: int) -> tuple[np.ndarray, str]:
     """A temperature for each row.  Shape [N]."""
     cells = sorted({(int(fold), int(seed)) for fold, seed in zip(known.folds, seeds, strict=True)})
     nested = {cell: _inner_rows(inner, *cell) for cell in cells}
@@ -150,7 +152,7 @@ def _fit_temperatures(known: Predictions, seeds: np.ndarray, inner: list[Run]) -
         if chosen is None or not len(chosen.labels):
             return np.ones(len(seeds)), UNCALIBRATED  # a seed with a single fold
         rows = (known.folds == fold) & (seeds == seed)
-        temperatures[rows] = fit_temperature(chosen.logits[:, :-1], chosen.labels)
+        temperatures[rows] = fit_temperature(chosen.logits[:, :n_labels], chosen.labels)
     return temperatures, NESTED if complete else CROSS_FITTED
 
 
