@@ -20,9 +20,13 @@ class Envelope:
     Frames lie on a fixed grid from the stream's first sample; what was lost in a gap is NaN.
     Levels are dBFS (0 dB: RMS 1), NaN where nothing was heard, at least -160.
     Answers about a time do not depend on what the stream brought after it, so the size of its blocks is no matter.
+
+    Args:
+        background_dbfs: what was known before, from a stream that this one continues at another rate.
     """
 
-    def __init__(self, sample_rate_hz: int) -> None:
+    def __init__(self, sample_rate_hz: int, background_dbfs: Optional[float] = None) -> None:
+        self._known_background_dbfs = background_dbfs
         self._frame_samples = int(round(sample_rate_hz * FRAME_S))
         self._sample_rate_hz = sample_rate_hz
         self._kept = int(_KEPT_S / FRAME_S)
@@ -85,12 +89,16 @@ class Envelope:
         return min(last, max(0, last - self._kept, int(round(start_s / self.frame_s))))
 
     def background_dbfs(self, at_s: float) -> Optional[float]:
-        """Level that was exceeded nine tenths of the five minutes before; None in the first 20 s."""
+        """Level that was exceeded nine tenths of the five minutes before; None in the first 20 s.
+
+        After a long loss of sound what was known before it holds, until there are 20 s again.
+        """
         levels = self.levels(0.0, at_s)
         heard = levels[np.isfinite(levels)]
         if len(heard) * self.frame_s < _BACKGROUND_AFTER_S:
-            return None
-        return float(np.percentile(heard, _BACKGROUND_PERCENTILE))
+            return self._known_background_dbfs
+        self._known_background_dbfs = float(np.percentile(heard, _BACKGROUND_PERCENTILE))
+        return self._known_background_dbfs
 
     def _frames_until(self, end_s: float) -> int:
         return min(self._frames, int((end_s + _SAME_TIME_S) / self.frame_s))

@@ -205,6 +205,7 @@ class Listener:
             config.events,
             config.model.hop_s,
             "%s-%d" % (self._id_prefix, self._generation),
+            self._latest.background_dbfs if self._latest is not None else None,
         )
 
     def _count_gap(self, lost_s: float, reason: str) -> None:

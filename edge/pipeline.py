@@ -36,6 +36,7 @@ class Pipeline:
     Args:
         scorer: owned by the caller, used by this pipeline alone.
         id_prefix: makes event ids unique among sources and starts of the node.
+        background_dbfs: the running background, where it is known from before.
     """
 
     def __init__(
@@ -47,11 +48,12 @@ class Pipeline:
         events: EventsConfig,
         hop_s: float,
         id_prefix: str,
+        background_dbfs: Optional[float] = None,
     ) -> None:
         self._bundle, self._scorer, self._gate, self._off_ratio = bundle, scorer, gate, events.off_ratio
         self.sample_rate_hz = sample_rate_hz
         self._resampler = StreamResampler(sample_rate_hz, bundle.frontend.sample_rate_hz)
-        self._envelope = Envelope(sample_rate_hz)
+        self._envelope = Envelope(sample_rate_hz, background_dbfs)
         self._detector = EventDetector(bundle.labels, events, self._envelope, hop_s, id_prefix)
         self._base_s = 0.0  # of the stretch since the last gap
         self._heard_s = 0.0

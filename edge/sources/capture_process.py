@@ -1,5 +1,6 @@
 """The parent's end of one capture child: start it, read its records, drain its stderr, kill it."""
 
+import fcntl
 import logging
 import os
 import select
@@ -14,6 +15,8 @@ from edge.sources.framing import Record, take_record
 _LOGGER = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 16
+_PIPE_BYTES = 1 << 14  # what lies in the pipe gets old while we are late: half a second at 16 kHz, and not two
+_F_SETPIPE_SZ = 1031  # fcntl(2); Python names it from 3.10 on
 _KILL_WAIT_S = 1.5  # SIGKILL works at once, unless a driver holds the process inside the kernel
 _STDERR_LINES_PER_WINDOW = 20
 _STDERR_WINDOW_S = 60.0
@@ -47,6 +50,10 @@ class CaptureProcess:
         assert self._child.stdout is not None
         assert self._child.stderr is not None
         self._out = self._child.stdout.fileno()
+        try:
+            fcntl.fcntl(self._out, _F_SETPIPE_SZ, _PIPE_BYTES)
+        except OSError as error:
+            _LOGGER.debug("microphone %s: the pipe stays as long as it is (%s)", name, error)
         self._buffer = bytearray()
         self._poll = select.poll()
         self._poll.register(self._out, select.POLLIN)

@@ -4,7 +4,9 @@ Run as `fake_capture.py MODE STATE_FILE ...`; STATE_FILE counts the starts, so t
 Its sound comes at the pace of the street, 10 ms at a time, and no two blocks are alike.
 """
 
+import math
 import os
+import struct
 import sys
 import threading
 import time
@@ -36,6 +38,14 @@ def _fail(reason, message):
 
 def _noise(index):
     return (b"%08d" % index) * (2 * FRAMES // 8)
+
+
+def _tone(index):
+    """440 Hz, a fifth of full scale, with a little noise: no two blocks are alike."""
+    at = range(index * FRAMES, (index + 1) * FRAMES)
+    noise = index % 7
+    tone = [int(6553 * math.sin(2 * math.pi * 440 * i / RATE_HZ)) + i * 7919 % 61 + noise for i in at]
+    return struct.pack("<%dh" % FRAMES, *tone)
 
 
 def _zeros(_index):
@@ -157,7 +167,7 @@ def main():
     start = _count_start(state)
     if mode == "missing" and start < 3:
         _fail(faults.MISSING, "no microphone is called 'x'; there is: 'y'")
-    if mode == "gone_once" and start == 2:
+    if mode in ("gone_once", "day") and start == 2:
         _fail(faults.MISSING, "no microphone is called 'x'; there is: 'y'")
     if mode in (faults.AMBIGUOUS, faults.NO_PORTAUDIO):
         _fail(mode, "it is %s" % mode)
@@ -172,10 +182,15 @@ def main():
     if mode == "queue":
         _capture_through_queue()
     device = _Device()
+    if mode == "day" and start == 1:
+        device.give(300, payload_of=_tone)
+        _die()
     if mode in AFTER_FIVE_BLOCKS and start == 1:
         device.give(5)
         AFTER_FIVE_BLOCKS[mode]()
-    _sound_that_is_none(mode, device, start) if mode in ("muted", "stuck", "fast", "lossy", "drops") else device.give()
+    if mode in ("muted", "stuck", "fast", "lossy", "drops"):
+        _sound_that_is_none(mode, device, start)
+    device.give(payload_of=_tone if mode == "day" else _noise)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Levels of 125 ms on a fixed grid, gaps included."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -93,3 +94,20 @@ def test_a_stream_that_stops_within_a_frame_is_heard_to_its_end():
     assert len(envelope.levels(0.0, 0.15)) == 1  # a time before the end has a part of a frame only
     envelope.skip(FRAME + 600)
     assert len(envelope.levels(0.0, 0.1625)) == 1
+
+
+def test_the_background_is_remembered_over_a_loss_that_outlasts_what_is_kept():
+    envelope, noise = Envelope(8000), np.random.RandomState(1).randn(8000 * 30).astype(np.float32) * 1e-3
+    envelope.push(noise)
+    before_dbfs = envelope.background_dbfs(30.0)
+    assert before_dbfs == pytest.approx(-60.0, abs=1.0)
+    envelope.stop()
+    envelope.skip(8000 * 4000)  # more than an hour without a microphone
+    envelope.push(noise[: 8000 * 10])
+    assert envelope.background_dbfs(4010.0) == before_dbfs
+    envelope.push(10.0 * noise)
+    assert envelope.background_dbfs(4040.0) > before_dbfs + 5.0
+
+
+def test_a_stream_that_goes_on_at_another_rate_knows_the_background():
+    assert Envelope(48000, background_dbfs=-55.0).background_dbfs(1.0) == -55.0
