@@ -1,22 +1,30 @@
 """`soundclr-edge classify`: the daemon's own way of the data over recordings, as fast as it goes."""
 
 import json
-from typing import Any, Dict, Iterator, List, TextIO
+from typing import Any, Dict, Iterator, List, Optional, TextIO
 
+from edge.clock import SourceClock
 from edge.config import Config, SourceConfig
 from edge.errors import SourceError
+from edge.messages import rfc3339_from_epoch
 from edge.pipeline import Heard, Pipeline
 from edge.records import Classification, EventChange, JsonObject
 from edge.scorer import Scorer
 from edge.sources import source_from_config
 from edge.sources.base import EndOfSource
+from edge.sources.start_time import start_time_of
 from engines.bundle import Bundle
 
 _READ_TIMEOUT_S = 10.0
 
 
-def classify_file(path: str, bundle: Bundle, scorer: Scorer, config: Config) -> Iterator[JsonObject]:
+def classify_file(
+    path: str, bundle: Bundle, scorer: Scorer, config: Config, start_time: str = ""
+) -> Iterator[JsonObject]:
     """Everything the node would say of one recording.
+
+    Args:
+        start_time: when it began (`edge.sources.start_time`); the objects then say `start` and `end` in UTC too.
 
     Yields:
         Objects as the contract has them: `classification` for each hop, `event` at each end, `file` last.
@@ -25,6 +33,7 @@ def classify_file(path: str, bundle: Bundle, scorer: Scorer, config: Config) -> 
         SourceError: the file cannot be heard; one line.
     """
     source_config = SourceConfig("file", "file", path=path, realtime=False)
+    clock = SourceClock(start_time_of(start_time, path)) if start_time else None
     with source_from_config(source_config) as source:
         pipeline = Pipeline(
             bundle, scorer, source.sample_rate_hz, config.gate, config.events, config.model.hop_s, "file"
@@ -34,14 +43,14 @@ def classify_file(path: str, bundle: Bundle, scorer: Scorer, config: Config) -> 
                 block = source.read(_READ_TIMEOUT_S)
                 if block is not None:
                     for line in _lines(path, pipeline.push(block)):
-                        yield line
+                        yield _dated(line, clock)
         except EndOfSource:
             pass  # a file's regular end
         except SourceError:
             pipeline.finish("stop")  # the scorer serves the next file: nothing of this one may stay in it
             raise
         for line in _lines(path, pipeline.finish("stop")):
-            yield line
+            yield _dated(line, clock)
         yield _answer_line(path, pipeline)
 
 
@@ -54,12 +63,13 @@ def classify_files(
     as_json: bool,
     results: TextIO,
     complaints: TextIO,
+    start_time: str = "",
 ) -> int:
     """Classify each file; one that fails does not stop the others.  Returns the number of files that failed."""
     failed = 0
     for path in paths:
         try:
-            for line in classify_file(path, bundle, scorer, config):
+            for line in classify_file(path, bundle, scorer, config, start_time):
                 if as_json:
                     results.write(json.dumps(line, sort_keys=False, allow_nan=False) + "\n")
                 elif line["type"] != "classification":
@@ -77,6 +87,13 @@ def _lines(path: str, heard: Heard) -> Iterator[JsonObject]:
     for event in heard.events:
         if event.phase == "end":
             yield _event_line(path, event)
+
+
+def _dated(line: JsonObject, clock: Optional[SourceClock]) -> JsonObject:
+    if clock is not None:
+        start, end = clock.utc_of_all(line["start_s"], line["end_s"])
+        line.update(start=rfc3339_from_epoch(start.epoch_s), end=rfc3339_from_epoch(end.epoch_s))
+    return line
 
 
 def _classification_line(path: str, heard: Classification) -> JsonObject:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 from edge import __version__
-from edge.config import SHIPPED_BUNDLE, Config, NodeConfig, SourceConfig, load_config
-from edge.errors import ConfigError, EdgeError
+from edge.config import SHIPPED_BUNDLE, Config, NodeConfig, SourceConfig, load_config, with_start_time
+from edge.errors import BrokerError, ConfigError, EdgeError
+from edge.sources.start_time import FROM_FILE
 from engines.errors import EngineError
 
 _LOGGER = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_watch(commands)
     _add_history(commands)
     _add_compile(commands)
+
+    _add_retire(commands)
     return parser
 
 
@@ -75,6 +78,7 @@ def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="listen and publish, until stopped")
     _add_config(run)
     _add_state_dir(run)
+    _add_start_time(run)
     run.add_argument("--duration-s", type=_positive, default=None, help="stop by itself after this time")
 
 
@@ -89,6 +93,7 @@ def _add_classify(commands: Any) -> None:
         help="folder of the model (default: the configuration's, else %s)" % SHIPPED_BUNDLE,
     )
     classify.add_argument("--hop-s", type=_positive, default=None, help="seconds from one window to the next")
+    _add_start_time(classify)
     _add_config(classify)
 
 
@@ -154,6 +159,14 @@ def _add_compile(commands: Any) -> None:
     compile_.add_argument("--again", action="store_true", help="build although an engine is there, or was refused")
 
 
+def _add_retire(commands: Any) -> None:
+    retire = commands.add_parser(
+        "retire", help="take back what this node, stopped for good, has retained at the broker"
+    )
+    _add_config(retire)
+    retire.add_argument("--force", action="store_true", help="even if the broker has the node as online")
+
+
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
@@ -169,6 +182,16 @@ def _add_state_dir(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=None,
         help="folder that outlasts restarts (default: $STATE_DIRECTORY, else ~/.local/state/soundclr-edge)",
+    )
+
+
+def _add_start_time(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--start-time",
+        default="",
+        metavar="TIME",
+        help='when a recording began, as 2026-10-01T12:34:56Z, or "file": the time in its name or header '
+        "(default: the configuration's, else now)",
     )
 
 
@@ -209,11 +232,14 @@ def _optional_config(given: Optional[Path]) -> Config:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from edge.daemon import run_daemon
     from edge.installation import find_state_directory
+    from edge.service import run_service
 
-    return run_daemon(
-        _required_config(arguments.config), find_state_directory(arguments.state_dir), duration_s=arguments.duration_s
+    return run_service(
+        lambda: with_start_time(_required_config(arguments.config), arguments.start_time),
+        find_state_directory(arguments.state_dir),
+        config_path=_found_config(arguments.config),
+        duration_s=arguments.duration_s,
     )
 
 
@@ -224,12 +250,22 @@ def _classify(arguments: argparse.Namespace) -> int:
     from engines.bundle import load_bundle
 
     config = _optional_config(arguments.config)
+    if len(arguments.files) > 1 and arguments.start_time not in ("", FROM_FILE):
+        given = (arguments.start_time, len(arguments.files), FROM_FILE)
+        raise ConfigError("--start-time %s for %d files; give one file, or --start-time %s" % given)
     if arguments.hop_s is not None:
         config = config._replace(model=config.model._replace(hop_s=arguments.hop_s))
     bundle = load_bundle(arguments.bundle or Path(config.model.bundle))
     with choose_scorer(bundle, config.model, find_state_directory()).scorer as scorer:
         failed = classify_files(
-            arguments.files, bundle, scorer, config, as_json=arguments.json, results=sys.stdout, complaints=sys.stderr
+            arguments.files,
+            bundle,
+            scorer,
+            config,
+            as_json=arguments.json,
+            results=sys.stdout,
+            complaints=sys.stderr,
+            start_time=arguments.start_time,
         )
     return EXIT_UNUSABLE if failed else EXIT_DONE
 
@@ -310,6 +346,23 @@ def _compile(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def _retire(arguments: argparse.Namespace) -> int:
+    from edge.retire import StillOnlineError, retire_node
+
+    try:
+        done = retire_node(_required_config(arguments.config), force=arguments.force)
+    except (BrokerError, StillOnlineError) as error:
+        sys.stderr.write("soundclr-edge: %s\n" % error)
+        return EXIT_FAILED
+    for topic in done.cleared:
+        print("cleared  %s" % topic)
+    for topic in done.kept:
+        print("KEPT     %s: the broker's ACL does not let this user write it" % topic)
+    if not done.cleared and not done.kept:
+        print("nothing was retained that this user may read")
+    return EXIT_FAILED if done.kept else EXIT_DONE
+
+
 _COMMANDS: Dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "classify": _classify,
@@ -318,4 +371,5 @@ _COMMANDS: Dict[str, Callable[[argparse.Namespace], int]] = {
     "watch": _watch,
     "history": _history,
     "compile": _compile,
+    "retire": _retire,
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from edge.errors import ConfigError
+from edge.sources.start_time import FROM_FILE, epoch_s_from_rfc3339
 from engines.compile import PRECISION_NAMES
 from engines.runtimes import RUNTIME_NAMES
 
@@ -89,6 +90,12 @@ class PublishConfig(NamedTuple):
     health_interval_s: float = 30.0
 
 
+class PrometheusConfig(NamedTuple):
+    """[prometheus]"""
+
+    listen: str = ""  # address:port, or the port alone for loopback; no endpoint where empty
+
+
 class SourceConfig(NamedTuple):
     """[[source]]"""
 
@@ -102,6 +109,7 @@ class SourceConfig(NamedTuple):
     sample_format: str = "s16le"  # stdin: s16le, s24le, s32le, f32le
     realtime: bool = True  # file: at the pace of the street, or as fast as it goes
     loop: bool = False  # file: begin again at its end
+    start_time: str = ""  # file: when it began, RFC 3339, or "file" for the time in it; empty: now
 
 
 class Config(NamedTuple):
@@ -115,6 +123,7 @@ class Config(NamedTuple):
     events: EventsConfig = EventsConfig()
     publish: PublishConfig = PublishConfig()
     store: StoreConfig = StoreConfig()
+    prometheus: PrometheusConfig = PrometheusConfig()
 
 
 def load_config(path: Path) -> Config:
@@ -160,9 +169,33 @@ def config_from_mapping(values: Dict[str, Any]) -> Config:
         events=_read_table(EventsConfig, "[events]", values.get("events", {})),
         publish=_read_table(PublishConfig, "[publish]", values.get("publish", {})),
         store=_read_table(StoreConfig, "[store]", values.get("store", {})),
+        prometheus=_read_table(PrometheusConfig, "[prometheus]", values.get("prometheus", {})),
     )
     _check(config)
     return config
+
+
+def address_from_listen(listen: str) -> Optional[Tuple[str, int]]:
+    """Host and port of `127.0.0.1:9464`, `[::1]:9464` or `9464`, which is loopback; None for anything else."""
+    match = re.match(r"(?:(?:\[([0-9a-fA-F:.]+)\]|([\w.-]*)):)?(\d{1,5})\Z", listen)
+    if match is None or not 1 <= int(match.group(3)) <= 65535:
+        return None
+    return match.group(1) or match.group(2) or "127.0.0.1", int(match.group(3))
+
+
+def with_start_time(config: Config, start_time: str) -> Config:
+    """The same with another beginning for its recordings; as it is where `start_time` is "".  Raises ConfigError."""
+    if not start_time:
+        return config
+    if not any(source.type == "file" for source in config.source):
+        raise ConfigError("--start-time %s, and no source is a file; leave it out" % start_time)
+    changed = config._replace(
+        source=tuple(
+            source._replace(start_time=start_time) if source.type == "file" else source for source in config.source
+        )
+    )
+    _check(changed)
+    return changed
 
 
 def _parse_toml(text: str) -> Dict[str, Any]:
@@ -307,10 +340,23 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
         (store.kind in ("sqlite", "memory"), '[store]: kind is %r; expected "sqlite" or "memory"' % store.kind),
         (store.max_bytes >= 1000000, "[store]: max_bytes is %d; expected at least 1000000" % store.max_bytes),
         (0 < store.max_age_days <= 36500, "[store]: max_age_days is %g; expected above 0" % store.max_age_days),
+        (
+            config.prometheus.listen == "" or address_from_listen(config.prometheus.listen) is not None,
+            '[prometheus]: listen is %r; expected "127.0.0.1:9464", "[::1]:9464", or the port alone for loopback'
+            % config.prometheus.listen,
+        ),
     ]
     for source in config.source:
         conditions += _source_conditions(source)
     return conditions
+
+
+def _is_time(text: str) -> bool:
+    try:
+        epoch_s_from_rfc3339(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _source_conditions(source: SourceConfig) -> List[Tuple[bool, str]]:
@@ -321,6 +367,11 @@ def _source_conditions(source: SourceConfig) -> List[Tuple[bool, str]]:
             where + 'type is %r; expected "microphone", "file" or "stdin"' % source.type,
         ),
         (source.type != "file" or source.path != "", where + "a file needs path"),
+        (source.type == "file" or source.start_time == "", where + 'start_time belongs to type "file" alone'),
+        (
+            source.start_time in ("", FROM_FILE) or _is_time(source.start_time),
+            where + 'start_time is %r; expected a time as "2026-10-01T12:34:56Z", or "file"' % source.start_time,
+        ),
         (source.type == "file" or source.path == "", where + 'path belongs to type "file" alone'),
         (
             source.type != "stdin" or 8000 <= source.sample_rate_hz <= 192000,

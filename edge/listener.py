@@ -17,8 +17,10 @@ from edge.scorer_choice import open_listening_scorer
 from edge.sources import source_from_config
 from edge.sources.base import EndOfSource, Source
 from edge.sources.faults import Fault
+from edge.sources.start_time import start_time_of
 from edge.supervision import Stage
 from edge.switching_scorer import ClosedError
+from edge.timing import Durations
 from engines.bundle import Bundle
 from engines.errors import EngineError
 
@@ -68,7 +70,7 @@ class Listener:
         self.stage = stage if stage is not None else Stage("source " + source.name)
         self._id_prefix = "%s-%s" % (boot_id[:12], source.name)
         self._thread = threading.Thread(target=self._run, name="hear-" + source.name, daemon=True)
-        self._clock = SourceClock()
+        self._clock = SourceClock(start_time_of(source.start_time, source.path))
         self._latest: Optional[Classification] = None
         self._active: Tuple[str, ...] = ()
         self._source: Optional[Source] = None
@@ -77,6 +79,8 @@ class Listener:
         self._generation = 0  # of pipelines: event ids stay unique when a device returns with another rate
         self.name = source.name
         self.counts = ListenerCounts()
+        self._before: Dict[str, Any] = {}  # counted by the listener that this one came after
+        self.durations, self.latencies = Durations(), Durations()  # of a hop's work; from its last sound to its message
         self.status = "offline"
         self.runtime = ""  # what computes, once the scorer is open
         self.failure: Optional[Exception] = None
@@ -85,6 +89,22 @@ class Listener:
     def start(self) -> None:
         """Begin to hear."""
         self._thread.start()
+
+    def stop(self) -> None:
+        """End soon; `join` waits for it."""
+        self._stop.set()
+
+    def inherit(self, other: "Listener") -> None:
+        """Go on counting where another listener to the same source has ended; before `start`."""
+        self.counts, self._generation = other.counts, other._generation
+        self.durations, self.latencies = other.durations, other.latencies
+        before = other.health()
+        self._before = {name: before["%s_%s" % (name, self.name)] for name in _COUNTERS + ("withheld_s",)}
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from hearing, or what it waits for; empty where it hears."""
+        return self._fault.code if self._fault is not None else self.stage.waits_for
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end.  Returns whether it came."""
@@ -112,6 +132,8 @@ class Listener:
             "withheld_s": counters.get("withheld_samples", 0) / float(rate_hz or 1),
         }
         values.update((name, counters.get(name, 0)) for name in _COUNTERS)
+        for name, before in self._before.items():
+            values[name] += before
         return {"%s_%s" % (name, self.name): value for name, value in values.items()}
 
     def _run(self) -> None:
@@ -171,7 +193,10 @@ class Listener:
                         pipeline = self._new_pipeline(scorer, block.sample_rate_hz, pipeline)
                     if block.gap is not None:
                         self._count_gap(block.gap.lost_samples / float(block.sample_rate_hz), block.gap.reason)
-                    self._tell(pipeline.push(block))
+                    began_s = time.monotonic()
+                    heard = pipeline.push(block)
+                    self._measure(heard, began_s)
+                    self._tell(heard)
                     self.stage.progress()
                     self.runtime = scorer.describe()  # the GPU may have taken over
                 self._tell_state(pipeline)
@@ -186,6 +211,12 @@ class Listener:
         if self._stop.is_set():
             raise ClosedError
         self.stage.wait("the engine to be built", _LOADING_S)
+
+    def _measure(self, heard: Heard, began_s: float) -> None:
+        if heard.classifications:
+            now_s = time.monotonic()
+            self.durations.add((now_s - began_s) / len(heard.classifications))
+            self.latencies.add(now_s - self._clock.monotonic_of(heard.classifications[-1].end_s))
 
     def _wait_for_sound(self) -> None:
         # of an open microphone sound must come, and the source itself replaces one that gives none; a pipe may pause

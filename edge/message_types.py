@@ -171,6 +171,17 @@ MESSAGE_TYPES: Dict[str, MessageType] = {
             Field("cpu_ratio", "number", "processor time per time since the last of these; 1 is one core", True),
             Field("memory_mb", "number", "resident memory of the daemon, MB", True),
             Field("temperature_c", "number", "hottest sensor of the board", True),
+            Field(
+                "memory_pss_mb", "number", "memory of the daemon and its children, shared pages shared out, MB", True
+            ),
+            Field("file_descriptors", "count", "open files and sockets of the daemon", True),
+            Field("threads", "count", "threads of the daemon", True),
+            Field("throttled", "flag", "whether the board slows itself down; null where it does not tell", True),
+            Field("throttled_by", "text", "by what, for people", True),
+            Field("inference_p50_ms", "number", "median of a hop's work: resampling, log-mel, network, decision", True),
+            Field("inference_p99_ms", "number", "the same, 99 % of the last 600 hops; of the slowest source", True),
+            Field("latency_p50_ms", "number", "median of the time from a window's last sound to its message", True),
+            Field("latency_p99_ms", "number", "the same, 99 % of the last 600 hops; of the slowest source", True),
             Field("fault_<source>", "text", "what keeps it from hearing; null where nothing does", True, tuple(FAULTS)),
             Field("sample_rate_hz_<source>", "count", "rate at which it hears; 0 before its first sound"),
             Field("gaps_<source>", "count", "stretches of its sound lost since the start"),

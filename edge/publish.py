@@ -28,7 +28,7 @@ _UNACKNOWLEDGED = 40  # messages that are not durable and wait for the broker's 
 _PENDING = 256
 _IDLE_S = 1.0
 _CONGESTED_S = 0.1  # how often to see whether the link takes bytes again
-_LAST_WORD_S = 0.5  # before the time to close is over: an attempt that has come to nothing is given up
+_LAST_WORD_S = 0.5  # of the time to close: for giving up an attempt that has come to nothing
 _FAREWELL_SHARE = 0.3  # of the time to close: kept for `offline`
 
 
@@ -122,7 +122,7 @@ class Publisher:
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Send what is left, say `offline` and part; within the time, whatever the broker does."""
-        self._deadline_s = time.monotonic() + timeout_s
+        self._deadline_s = time.monotonic() + timeout_s - min(_LAST_WORD_S, 0.1 * timeout_s)
         if not self._closing.is_set():
             self._closing.set()
             self._wakeup.wake()
@@ -149,8 +149,9 @@ class Publisher:
         while not self._closing.is_set():
             self._connect_and_serve(should_stop=self._closing.is_set)
             self._closing.wait(self._history.delay_s())
-        if self._store.counts().waiting:  # closed before there was a connection, or between two: one last attempt
-            self._connect_and_serve(should_stop=lambda: time.monotonic() >= self._deadline_s - _LAST_WORD_S)
+        # closed before there was a connection, or between two: one last attempt
+        if self._store.counts().waiting and time.monotonic() < self._deadline_s:
+            self._connect_and_serve(should_stop=lambda: time.monotonic() >= self._deadline_s)
 
     def _connect_and_serve(self, should_stop: Callable[[], bool]) -> None:
         started_s = time.monotonic()

@@ -28,7 +28,7 @@ class Tool:
         self.bundle = load_bundle(write_tiny_bundle(folder))
         self.scorer = open_scorer(self.bundle, "auto", 1, HOP_S)
 
-    def run(self, *paths, as_json=True):
+    def run(self, *paths, as_json=True, start_time=""):
         results, complaints = io.StringIO(), io.StringIO()
         failed = classify_files(
             [str(path) for path in paths],
@@ -38,6 +38,7 @@ class Tool:
             as_json=as_json,
             results=results,
             complaints=complaints,
+            start_time=start_time,
         )
         return failed, results.getvalue().splitlines(), complaints.getvalue().splitlines()
 
@@ -255,3 +256,22 @@ def test_a_truncated_file_is_heard_as_far_as_it_goes(tool, tmp_path):
 def test_a_name_with_a_line_break_still_gives_one_line(tool, tmp_path):
     failed, _, complaints = tool.run(str(tmp_path / "two\nlines.wav"))
     assert failed == 1 and len(complaints) == 1 and "two\\nlines" in complaints[0]
+
+
+def test_with_a_beginning_every_hop_and_event_says_its_utc(tool, tmp_path):
+    path = tmp_path / "20261001_235958.wav"  # two seconds before midnight
+    soundfile.write(str(path), chord(6.0, 16000), 16000)
+    _, lines, complaints = tool.run(path, start_time="file")
+    assert complaints == []
+    hops = [values for values in map(json.loads, lines) if values["type"] == "classification"]
+    assert hops[0]["start"] == "2026-10-01T23:59:58.000Z"
+    assert all(hop["end"].startswith("2026-10-02T00:00:0") for hop in hops if hop["end_s"] > 2.001)
+    assert "start" not in json.loads(lines[-1])
+
+
+def test_a_file_that_does_not_tell_its_beginning_is_a_complaint(tool, tmp_path):
+    path = tmp_path / "street.wav"
+    soundfile.write(str(path), chord(1.0, 16000), 16000)
+    failed, lines, complaints = tool.run(path, start_time="file")
+    assert failed == 1 and not lines
+    assert "say it, as 2026-10-01T12:34:56Z" in complaints[0]

@@ -259,3 +259,17 @@ def test_devices_lists_what_there_is_or_says_what_is_missing(capsys):
         assert all(json.loads(line)["name"] for line in output.splitlines())
     else:
         assert len(complaints.splitlines()) == 1 and complaints.startswith("soundclr-edge: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["run", "--start-time", "2026-10-01T12:00:00Z"], "no source is a file"),
+        (["classify", "--start-time", "2026-10-01T12:00:00Z", "a.wav", "b.wav"], "for 2 files"),
+    ],
+)
+def test_a_beginning_that_fits_nothing_is_refused(tmp_path, capsys, arguments, word):
+    path = tmp_path / "node.toml"
+    path.write_text(LEAST)
+    assert main(arguments + ["--config", str(path)]) == 2
+    assert word in capsys.readouterr().err

@@ -113,3 +113,40 @@ def test_without_arguments_it_dates_by_this_machine():
 
 def test_each_start_has_its_own_id():
     assert len({new_boot_id() for _ in range(20)}) == 20
+
+
+@pytest.mark.parametrize("step_s", [-7200.0, -3.0, 3.0, 18000.0])
+def test_a_step_of_the_wall_clock_moves_what_is_dated_afterwards_and_no_duration(step_s):
+    system = SystemClocks(monotonic_s=500.0, wall_s=1790000000.0)
+    clock = make_clock(system)
+    clock.observe(0, RATE_HZ, 500.0)
+    before = clock.utc_of_all(1.0, 3.5)
+    system.offset_s += step_s
+    after = clock.utc_of_all(1.0, 3.5)
+    assert after[0].epoch_s - before[0].epoch_s == pytest.approx(step_s, abs=0.006)
+    assert after[1].epoch_s - after[0].epoch_s == pytest.approx(2.5, abs=1e-6)
+    assert [time_of.monotonic_s for time_of in after] == [time_of.monotonic_s for time_of in before]
+
+
+def test_once_set_the_clock_counts_as_set_whatever_becomes_of_the_time_server():
+    system, answers = SystemClocks(), [False, True, False]
+    clock = SystemClock(lambda: answers.pop(0), system.monotonic_s, system.wall_s)
+    assert clock.read().synced is False
+    assert clock.read().synced is False  # asked once a second, and not at each message
+    system.now_s += 1.0
+    assert clock.read().synced is True
+    system.now_s += 3600.0
+    assert clock.read().synced is True
+    assert answers == [False]
+
+
+def test_a_machine_that_comes_between_two_looks_at_the_clocks_moves_no_time():
+    """Of several pairs of looks the quickest counts."""
+    system, delays_s = SystemClocks(), [0.2, 0.05, 0.0001, 0.3, 0.3, 0.0]
+
+    def wall_s():
+        system.now_s += delays_s.pop(0) if delays_s else 0.0
+        return system.wall_s()
+
+    truth_s = system.offset_s
+    assert SystemClock(lambda: True, system.monotonic_s, wall_s).read().offset_s == pytest.approx(truth_s, abs=0.001)

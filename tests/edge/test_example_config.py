@@ -12,6 +12,7 @@ from edge.config import (
     ModelConfig,
     MqttConfig,
     NodeConfig,
+    PrometheusConfig,
     PublishConfig,
     SourceConfig,
     StoreConfig,
@@ -28,6 +29,7 @@ TABLES = {
     "events": EventsConfig,
     "publish": PublishConfig,
     "store": StoreConfig,
+    "prometheus": PrometheusConfig,
 }
 SETTING = re.compile(r"#(?=[a-z\[])")  # explanations have a blank after the #
 
@@ -67,6 +69,7 @@ def test_as_it_stands_it_is_a_node_with_one_microphone_and_defaults():
         gate=GateConfig(),
         events=EventsConfig(),
         publish=PublishConfig(),
+        prometheus=PrometheusConfig(),
         source=(SourceConfig("mic", "microphone"),),
     )
 

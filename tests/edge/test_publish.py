@@ -51,7 +51,7 @@ def is_connected(publisher):
 def test_says_who_it_is_on_each_connection_and_goodbye_at_the_end():
     with SocketBroker() as broker:
         publisher = make_publisher(broker.port).open()
-        assert is_connected(publisher)
+        assert wait_until(lambda: broker.topics().count(INFO) == 1)
         broker.drop_all()
         assert wait_until(lambda: broker.topics().count(INFO) == 2)
         assert is_connected(publisher)
@@ -318,8 +318,8 @@ def test_connections_leave_no_sockets_behind():
     def open_files():
         return len(os.listdir("/proc/self/fd"))
 
-    with SocketBroker() as broker, make_publisher(broker.port) as publisher:
-        assert is_connected(publisher)
+    with SocketBroker() as broker, make_publisher(broker.port):
+        assert wait_until(lambda: broker.topics().count(INFO) == 1)
         before = open_files()
         for count in range(2, 12):
             broker.drop_all()
