@@ -88,11 +88,11 @@ def _entries(index: bytes) -> Iterator[tuple[str, _Entry]]:
     for _, of_block in _block(index, handle[2], handle[3]):
         offset, at = _varint(of_block, 0)
         size, _ = _varint(of_block, at)
-        for key, value in _block(index, offset, size):
-            fields = dict(_fields(value))
+        for key, record in _block(index, offset, size):
+            fields = dict(_fields(record))
             if key and fields.get(_DTYPE) == _FLOAT32:
                 shape = tuple(
-                    int(dict(_fields(dimension))[_DIMENSION_SIZE])  # type: ignore[call-overload]
+                    _as_int(dict(_fields(dimension))[_DIMENSION_SIZE])
                     for number, dimension in _fields(_as_bytes(fields.get(_SHAPE, b"")))
                     if number == _DIMENSION and isinstance(dimension, bytes)
                 )
