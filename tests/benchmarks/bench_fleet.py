@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fleet_packets import PUBLISH, SUBACK, PacketReader, connect_packet, subscribe_packet, time_ms_in
+from fleet_packets import PUBLISH, PacketReader, connect_packet, subscribe_packet, time_ms_in
 from report import Report, build_parser, positive, quantile
 
 _HERE = Path(__file__).resolve().parent
@@ -83,8 +83,13 @@ def main() -> None:
             report.add_figure("connected and announced, all nodes", connected["connected_s"], "s")
             per_node_kb = 1000.0 * (memory_mb(process.pid) - idle_mb) / arguments.nodes
             report.add_figure("the broker's memory for each node", per_node_kb, "kB")
-            steps = list(measure(port, process.pid, fleet, arguments.most))
+            steps: list[Step] = []
+            with FleetReader(port) as reader:
+                kept = reader.kept
+                steps += measure(reader, process.pid, fleet, arguments.most)
     write_steps(steps, connected["kinds"], as_json=arguments.json)
+    retained = 3 * arguments.nodes
+    report.add_figure(f"kept messages that a new reader gets at once, of {retained}", kept, "", at_least=retained)
     for step in steps[:1]:
         report.add_figure("messages a second that the fleet sends", step.rate_hz, "1/s")
         report.add_figure("of these lost", step.lost, "", below=1)
@@ -98,16 +103,15 @@ def main() -> None:
     report.write(as_json=arguments.json)
 
 
-def measure(port: int, pid: int, fleet: "Fleet", most: float) -> Iterator[Step]:
+def measure(reader: "FleetReader", pid: int, fleet: "Fleet", most: float) -> Iterator[Step]:
     """One step after the other, each twice the rate, until one ends badly."""
     factor = 1.0
-    with FleetReader(port) as reader:
-        while factor <= most:
-            step = run_step(reader, pid, fleet, factor)
-            yield step
-            if step.end:
-                return
-            factor *= 2.0
+    while factor <= most:
+        step = run_step(reader, pid, fleet, factor)
+        yield step
+        if step.end:
+            return
+        factor *= 2.0
 
 
 def run_step(reader: "FleetReader", pid: int, fleet: "Fleet", factor: float) -> Step:
@@ -150,13 +154,16 @@ class FleetReader:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._packets = PacketReader()
         self.times: list[tuple[int, int]] = []
+        self.kept = 0  # messages that the broker had kept and gave at the beginning
         self._socket.sendall(connect_packet("reader") + subscribe_packet("soundclr/#", 1))
-        while not any(kind == SUBACK for kind, _, _ in self._packets.feed(self._socket.recv(1 << 18))):
-            pass
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
-        while self.read(0.5):  # what the broker has kept
-            pass
+        quiet_from_s = time.monotonic() + 1.0
+        while time.monotonic() < quiet_from_s:
+            before = self.kept
+            self.read(0.1)
+            if self.kept > before:
+                quiet_from_s = time.monotonic() + 1.0
 
     def __enter__(self) -> "FleetReader":
         return self
@@ -176,7 +183,9 @@ class FleetReader:
             if flags & 6:
                 at = 2 + (body[0] << 8 | body[1])
                 answers += b"\x40\x02" + body[at : at + 2]
-            if not flags & 1:  # retained ones are of before
+            if flags & 1:
+                self.kept += 1
+            else:
                 self.times.append((time_ms_in(body), now_ms))
         if answers:
             self._socket.sendall(answers)

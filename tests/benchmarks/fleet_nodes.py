@@ -6,6 +6,7 @@ to the broker counts as well. One JSON line on stdout for each rate.
 """
 
 import argparse
+import contextlib
 import heapq
 import json
 import random
@@ -44,10 +45,8 @@ class Node:
     def send(self, content: bytes) -> bool:
         """Hand over what the kernel takes and keep the rest.  Returns whether nothing is left."""
         self.unsent += content
-        try:
+        with contextlib.suppress(BlockingIOError):
             self.unsent = self.unsent[self.socket.send(self.unsent) :]
-        except BlockingIOError:
-            pass
         return not self.unsent
 
 

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-CONNACK, PUBLISH, PUBACK, SUBACK = 2, 3, 4, 9
+CONNACK, PUBLISH, PUBACK = 2, 3, 4
 _TIME_KEY = b'"ts_ms":'
 TIME_DIGITS = 13
 
