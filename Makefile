@@ -21,7 +21,7 @@ NODE_SOURCES := edge engines tests/edge tests/engines tests/cuda_cpu tests/test_
 # what `make test` leaves to targets of their own
 ELSEWHERE := system or gpu or sanitizers
 
-.PHONY: help run test check check-3.6 format test-current test-3.6 test-system test-gpu test-sanitizers bench wheel clean
+.PHONY: help run test check check-3.6 format test-current test-3.6 test-system test-gpu test-sanitizers bench wheel package clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z0-9.-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /\1\t/' | expand -t 16
@@ -86,6 +86,11 @@ wheel: .venv/bin/python ## dist/*.whl: edge and engines alone, for Python 3.6 an
 	@$(RUN) -m pip -qq --disable-pip-version-check wheel --no-deps --wheel-dir dist .
 	@rm -rf build
 	@ls dist/*.whl
+
+package: wheel ## dist/soundclr-node.tar.gz: the wheel and what installs it as a service
+	@tar -czf dist/soundclr-node.tar.gz --owner=0 --group=0 --transform 's,^[^/]*/,soundclr-node/,' \
+		dist/*.whl systemd/*
+	@ls dist/soundclr-node.tar.gz
 
 clean: ## everything that the targets made
 	rm -rf .venv .venv-test .venv-3.6 build dist .ci/logs .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, List, Optional
 from edge import __version__
 from edge.config import SHIPPED_BUNDLE, Config, NodeConfig, SourceConfig, load_config, with_start_time
 from edge.errors import BrokerError, ConfigError, EdgeError
+from edge.journal import log_formatter
 from edge.sources.start_time import FROM_FILE
 from engines.errors import EngineError
 
@@ -55,9 +56,9 @@ def main(argv: Optional[List[str]] = None) -> int:
     from edge.history import joined_times
 
     arguments = build_parser().parse_args(joined_times(sys.argv[1:] if argv is None else argv))
-    logging.basicConfig(
-        level=arguments.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(log_formatter())
+    logging.basicConfig(level=arguments.log_level.upper(), handlers=[handler])
     try:
         return int(_COMMANDS[arguments.command](arguments))
     except (EdgeError, EngineError) as error:
