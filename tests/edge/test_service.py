@@ -3,12 +3,16 @@
 import os
 import signal
 import stat
+import threading
 import time
 from urllib.request import urlopen
 
 import pytest
 
+from edge.daemon import Daemon
 from edge.start_history import StartHistory
+from edge.store import MemoryStore
+from edge.systemd_notify import Notifier
 from tests.edge import test_daemon
 from tests.edge.socket_broker import SocketBroker, wait_until
 from tests.edge.systemd_stand_in import SystemdStandIn
@@ -192,3 +196,40 @@ def test_what_it_writes_is_its_own(tmp_path, bundle, street, broker, systemd):
     assert len(written) > 1
     for path in written:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+class StuckStore(MemoryStore):
+    """A card that takes nothing any more, and does not say so."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_stuck, self.is_mended = threading.Event(), threading.Event()
+
+    def put(self, message):
+        self.is_stuck.set()
+        self.is_mended.wait(HARD)
+        return super().put(message)
+
+
+@pytest.mark.slow
+def test_a_thread_that_hangs_starves_the_watchdog_and_is_named(bundle, street, broker, systemd, caplog):
+    store, stop = StuckStore(), threading.Event()
+    config = test_daemon.config_of(bundle, street, broker.port, loop=True)
+    daemon = Daemon(config, bundle, "test", stop, Notifier(systemd.address, watchdog_s=1.5), store)
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    try:
+        assert store.is_stuck.wait(HARD)
+        assert systemd.count("WATCHDOG=1") > 0
+        assert wait_until(lambda: any("source tape hangs" in text for text in systemd.statuses()), HARD)
+        fed = systemd.count("WATCHDOG=1")
+        time.sleep(3.0)  # six times the pause between two feeds
+        assert systemd.count("WATCHDOG=1") == fed
+        assert any("source tape hangs" in record.getMessage() for record in caplog.records)
+        store.is_mended.set()
+        assert wait_until(lambda: systemd.count("WATCHDOG=1") > fed, HARD)
+    finally:
+        store.is_mended.set()
+        stop.set()
+        thread.join(HARD)
+    assert not thread.is_alive()
