@@ -197,7 +197,7 @@ class Daemon:
                 self._wants_reload.clear()
                 _LOGGER.info("looking at the configuration anew")
                 self._notifier.reloading()
-                self._reload = Reload(self._read_config, self._config, self._bundle)
+                self._reload = Reload(self._read_config, self._config, self._bundle, self._state_directory)
             return
         if self._reload.is_over:
             reload, self._reload = self._reload, None

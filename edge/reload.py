@@ -9,14 +9,14 @@ from typing import Callable, List, Optional
 from edge.config import Config, SourceConfig
 from edge.connection import Connection
 from edge.errors import EdgeError
-from edge.scorer import open_scorer
+from edge.scorer_choice import choose_scorer
 from edge.sources import source_from_config
 from edge.sources.devices import DeviceMissingError, choose_device, list_devices
 from engines.bundle import Bundle, load_bundle
 from engines.errors import EngineError
 
 _LOGGER = logging.getLogger(__name__)
-_LONGEST_S = 300.0  # for proving a model on a slow board
+_LONGEST_S = 2400.0  # for proving a model: a slow board builds its engine in minutes
 
 
 def is_new_node(old: Config, new: Config, *, is_same_model: bool) -> bool:
@@ -40,10 +40,14 @@ class Reload:
     Args:
         read_config: reads and checks it.
         config, bundle: what is in force.
+        state_directory: where engines are kept.
     """
 
-    def __init__(self, read_config: Callable[[], Config], config: Config, bundle: Bundle) -> None:
+    def __init__(
+        self, read_config: Callable[[], Config], config: Config, bundle: Bundle, state_directory: Optional[Path] = None
+    ) -> None:
         self._read_config, self._old_config, self._old_bundle = read_config, config, bundle
+        self._state_directory = state_directory
         self._give_up_s = time.monotonic() + _LONGEST_S
         self._thread = threading.Thread(target=self._run, name="reload", daemon=True)
         self.config: Optional[Config] = None  # once proven
@@ -75,7 +79,7 @@ class Reload:
     def _prove(self, config: Config) -> Bundle:
         bundle = load_bundle(Path(config.model.bundle))
         if config.model != self._old_config.model or bundle != self._old_bundle:
-            with open_scorer(bundle, config.model.runtime, config.model.threads, config.model.hop_s) as scorer:
+            with choose_scorer(bundle, config.model, self._state_directory).scorer as scorer:
                 scorer.run_selftest()
         else:
             bundle = self._old_bundle
