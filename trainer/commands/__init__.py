@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from trainer.commands import crossval, data, evaluate, export, fit, foreign, report, robustness
+from trainer.commands import compile as compile_command
+from trainer.commands import crossval, data, evaluate, export, fit, foreign, quantise, report, robustness
 
-COMMANDS = (data, fit, evaluate, crossval, report, robustness, foreign, export)
+COMMANDS = (data, fit, evaluate, crossval, report, robustness, foreign, export, quantise, compile_command)
