@@ -21,7 +21,7 @@ NODE_SOURCES := edge engines tests/edge tests/engines tests/cuda_cpu tests/test_
 # what `make test` leaves to targets of their own
 ELSEWHERE := system or gpu or sanitizers
 
-.PHONY: help run test check check-3.6 format test-current test-3.6 test-system test-gpu test-sanitizers bench wheel package clean
+.PHONY: help run test check check-3.6 format test-current test-3.6 test-system test-gpu test-sanitizers soak bench wheel package clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z0-9.-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /\1\t/' | expand -t 16
@@ -77,6 +77,9 @@ test-gpu: .venv-test/.ready ## the kernels on a real NVIDIA GPU; skipped, with t
 
 test-sanitizers: .venv-test/.ready ## the kernels under thread and address sanitizers, and all mutations (g++; minutes)
 	@$(TEST) -m pytest -m sanitizers tests/engines
+
+soak: .venv-test/.ready ## hundreds of kills and thousands of power cuts; an hour or so
+	@SOUNDCLR_KILLS=400 SOUNDCLR_POWER_CUTS=3000 $(TEST) -m pytest tests/faults
 
 bench: .venv-test/.ready ## speed and memory, as tables
 	@for script in tests/benchmarks/bench_*.py; do $(TEST) "$$script"; done

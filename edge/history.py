@@ -14,6 +14,7 @@ from typing import Any, Iterator, List, NamedTuple, Optional, TextIO, Tuple
 from edge.errors import ConfigError, EdgeError
 from edge.messages import rfc3339_from_epoch, values_from_payload
 from edge.records import JsonObject
+from edge.redating import Redater
 from edge.storage.database import NAME, Database, Entry
 from edge.storage.faults import DamagedError, DiskError
 from edge.storage.reader import entries_from
@@ -179,8 +180,9 @@ def _waiting_in(database: Database) -> RowSpans:
 
 def _found(database: Database, wanted: Wanted) -> Iterator[Tuple[Entry, JsonObject]]:
     ends = database.first_and_last_id()
+    redater = Redater()
     for entry in entries_from(database, ends[0], ends[1]) if ends is not None else ():
-        values = values_from_payload(entry.message.payload)
+        values = values_from_payload(redater.correct(entry.message).payload)
         if wanted.takes(values):
             yield entry, values
 

@@ -68,6 +68,7 @@ def judge(events):
     return len(phases)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_the_store_loses_nothing_it_has_reported(tmp_path):
     chance = random.Random(7)
     written = []
