@@ -200,7 +200,8 @@ static int launch(void (*kernel)(A...), const unsigned *grid, const unsigned *bl
 #endif
     for (unsigned y = 0; y < grid[1]; y++)
         for (unsigned x = 0; x < grid[0] && outcome == DONE; x++) {
-            const uint3 place = {x, y, 0};
+            uint3 place = {x, y, 0};
+            if (order == REVERSE) place.x = grid[0] - 1 - x, place.y = grid[1] - 1 - y; /* blocks have no order either */
             if (__start_cuda_shared) memset(__start_cuda_shared, 0xff, __stop_cuda_shared - __start_cuda_shared);
             run_block(call<A...>::run, &bound, place);
         }

@@ -62,4 +62,5 @@ def test_a_barrier_that_half_of_the_threads_reach_is_found(cases, name):
 def test_a_bound_missed_is_found(cases, name):
     if find(cases, MISSED[name]):
         return
-    assert any(not is_right(replay(case, MISSED[name], "address")) for case in cases.values())
+    reports = (replay(cases[case], MISSED[name], "address").report for case in ("small", "odd", "batch"))
+    assert any("AddressSanitizer" in report or "runtime error" in report for report in reports)
