@@ -53,8 +53,9 @@ class Service:
         return self
 
     def __exit__(self, *exception):
-        self.process.kill()
-        self.process.communicate()
+        if not self.process.stdout.closed:  # else `stop` has read to the end, and 3.6 does not do that twice
+            self.process.kill()
+            self.process.communicate()
 
     def reload(self, text):
         """SIGHUP, and what followed: READY=1 again."""
