@@ -66,7 +66,7 @@ def _by_name(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tens
 
 def _by_order(state: dict[str, Tensor], own: dict[str, Tensor], origin: str, backbone: str) -> dict[str, Tensor]:
     """The tensors in their order; what follows them, the classifier, is dropped."""
-    counted = any(name.endswith("num_batches_tracked") for name in state)
+    counted = any(tensor.ndim == 0 for tensor in state.values())  # batch norm's counters, whatever their names
     wanted = [name for name in own if counted or not name.endswith("num_batches_tracked")]
     if len(state) < len(wanted):
         raise TrainerError(

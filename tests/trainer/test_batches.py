@@ -8,7 +8,10 @@ import torch
 
 from trainer.data.batches import BatchSource, draw_weights
 from trainer.data.datasets import UNKNOWN_LABEL, Clip
+from trainer.data.loading import BatchLoader
 from trainer.data.waveforms import Waveforms
+from trainer.losses import NO_PART
+from trainer.parallel import Group
 from trainer.recipe import URBAN_FRONTEND, Augmentation, Recipe
 
 RECIPE = Recipe(frontend=URBAN_FRONTEND._replace(window_frames=9), batch=8, foreign_batch=4, seed=3)
@@ -140,3 +143,46 @@ def test_weights_balance_classes():
     assert share[0.0] == pytest.approx(3 / 33)
     assert share[1.0] == pytest.approx(0.5)
     assert share[0.0] < share[0.5] < share[1.0]
+
+
+def test_batches_made_ahead_are_the_same():
+    alone = BatchLoader(BatchSource(KNOWN, FOREIGN, 3, RECIPE))
+    ahead = BatchLoader(BatchSource(KNOWN, FOREIGN, 3, RECIPE), workers=2)
+    for epoch in (0, 3):
+        pairs = list(zip(alone.batches(epoch), ahead.batches(epoch), strict=True))
+        assert pairs
+        for first, second in pairs:
+            assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_the_shares_of_a_group_are_the_batch_of_one(size):
+    recipe = RECIPE._replace(views=2)
+    whole = BatchSource(KNOWN, FOREIGN, 3, recipe).batch(1, 0)
+    sources = [BatchSource(KNOWN, FOREIGN, 3, recipe, group=Group(rank, size)) for rank in range(size)]
+    shares = [source.batch(1, 0) for source in sources]
+    assert sum(len(share.samples) for share in shares) == len(whole.samples)
+    assert max(len(share.samples) for share in shares) == sources[0].rows
+    for rank, share in enumerate(shares):
+        for given, expected in zip(share, whole, strict=True):
+            assert torch.equal(given, expected[rank::size])
+
+
+def test_a_batch_of_p_classes_holds_k_clips_of_each_in_every_view():
+    recipe = RECIPE._replace(classes_per_batch=2, batch=6, views=2, augmentation=RECIPE.augmentation._replace(mix_p=0))
+    seen = set()
+    for step in range(20):
+        batch = BatchSource(KNOWN, None, 3, recipe).batch(0, step)
+        labels, counts = torch.unique(batch.labels, return_counts=True)
+        assert counts.tolist() == [6, 6]
+        seen |= set(labels.tolist())
+        assert not torch.equal(batch.samples[0], batch.samples[1])  # two views of one clip
+    assert seen == {0, 1, 2}
+
+
+def test_mixtures_may_be_left_out_of_the_contrast():
+    mixed = RECIPE._replace(augmentation=RECIPE.augmentation._replace(mix_p=1.0), contrast_mixtures=False)
+    batch = next(BatchSource(KNOWN, FOREIGN, 3, mixed).batches(0))
+    shared = (batch.targets > 0).sum(dim=1) > 1
+    assert shared.any() and (batch.labels[shared] == NO_PART).all()
+    assert (batch.labels[batch.targets[:, 3] == 1] == UNKNOWN_LABEL).all()

@@ -1,6 +1,7 @@
 """The training loop: learns, resumes bit for bit after a kill, refuses what cannot be trained."""
 
 import copy
+import csv
 import math
 import signal
 import subprocess
@@ -12,11 +13,13 @@ import pytest
 import timm
 import torch
 
+from trainer.checkpoint import load_checkpoint
 from trainer.data.datasets import read_dataset
 from trainer.data.waveforms import read_waveforms
 from trainer.errors import TrainerError
 from trainer.fit import CHECKPOINT_NAME, Fit, update_average
 from trainer.recipe import URBAN_FRONTEND, Augmentation, Recipe
+from trainer.run_log import LOG_NAME
 
 BACKBONE = "test_efficientnet"  # timm's smallest of the family: 99 thousand weights
 TINY = Recipe(
@@ -35,28 +38,31 @@ from pathlib import Path
 sys.path[:0] = [%(repository)r, %(tests)r]
 import torch
 torch.set_num_threads(1)
-from test_fit import TINY, tiny_fit
+from test_fit import SUPCON, tiny_fit
 
-def kill_in_second_epoch(epoch, step, means):
-    if epoch == 1:
+def kill_amid_the_epoch(epoch, step, means):
+    if (epoch, step) == (%(epoch)d, 1):
         os.kill(os.getpid(), signal.SIGKILL)
 
-tiny_fit(Path(%(root)r), TINY).run(kill_in_second_epoch)
+tiny_fit(Path(%(root)r), SUPCON, workers=%(workers)d).run(kill_amid_the_epoch)
 """
+# two stages of two epochs of two steps: a run can be killed in either, after the first step of an epoch
+SUPCON = TINY._replace(scheme="supcon", batch=3, classes_per_batch=3, views=2, classifier_epochs=2)
 
 
-def tiny_fit(root, recipe, folder="run"):
+def tiny_fit(root, recipe, folder="run", *, workers=0, with_foreign=True):
     """A run over the tiny data sets below root; its weights file is made by the fixture."""
     known_clips, foreign_clips = read_dataset(root / "UrbanSound8K").clips, read_dataset(root / "ESC-10").clips
     labels = ["car_horn", "dog_bark", "siren"]
     rate_hz = recipe.frontend.sample_rate_hz
     return Fit(
         read_waveforms(known_clips, labels, rate_hz),
-        read_waveforms(foreign_clips, labels, rate_hz),
+        read_waveforms(foreign_clips, labels, rate_hz) if with_foreign else None,
         labels,
         recipe,
         root / folder,
         weights=root / "weights.pth",
+        workers=workers,
     )
 
 
@@ -76,20 +82,109 @@ def same_tensors(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_killed_run_continues_bit_for_bit(root):
-    whole = tiny_fit(root, TINY, "whole")
+@pytest.mark.parametrize("epoch, workers", [(1, 0), pytest.param(3, 2, marks=pytest.mark.slow)])
+def test_a_run_killed_amid_an_epoch_continues_bit_for_bit(root, epoch, workers):
+    whole = tiny_fit(root, SUPCON, "whole")
     whole.run(in_silence)
 
-    script = KILLED_RUN % {"repository": str(REPOSITORY), "tests": str(Path(__file__).parent), "root": str(root)}
-    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False)
+    places = {"repository": str(REPOSITORY), "tests": str(Path(__file__).parent), "root": str(root)}
+    script = KILLED_RUN % {**places, "epoch": epoch, "workers": workers}
+    killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=900, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    resumed = tiny_fit(root, TINY)
-    assert resumed.epoch == 1
+    resumed = tiny_fit(root, SUPCON)
+    assert resumed.epoch == epoch
     resumed.run(in_silence)
 
     assert resumed.history == whole.history
     assert same_tensors(resumed.averaged.state_dict(), whole.averaged.state_dict())
     assert same_tensors(resumed.model.state_dict(), whole.model.state_dict())
+
+
+def test_the_second_stage_trains_the_classifier_alone(root):
+    fit = tiny_fit(root, SUPCON, with_foreign=False)
+    states = {}
+
+    def remember(epoch, step, means):
+        states[epoch, step] = (copy.deepcopy(fit.model.state_dict()), means)
+
+    network = fit.run(remember)
+    assert sorted(states) == [(epoch, step) for epoch in range(4) for step in (1, 2)]
+    assert len(network.classifier.weight) == 3  # no foreign sound, no output of it
+    before, between, last = (states[at][0] for at in ((0, 1), (1, 2), (3, 2)))
+    frozen = [name for name in last if name.startswith(("backbone", "projection"))]
+    assert any(not torch.equal(before[name], between[name]) for name in frozen)
+    assert torch.equal(before["classifier.weight"], between["classifier.weight"])  # the first stage leaves it alone
+    second = states[2, 1][0]
+    assert all(torch.equal(second[name], last[name]) for name in frozen)  # batch norm's statistics too
+    assert not torch.equal(second["classifier.weight"], last["classifier.weight"])
+    assert set(states[0, 1][1]) == {"loss", "contrastive", "neighbour_accuracy"}
+    assert set(states[3, 2][1]) == {"loss", "cross_entropy", "accuracy"}
+
+
+def test_cross_entropy_alone_leaves_the_projection_untouched(root):
+    fit = tiny_fit(root, TINY._replace(scheme="ce"))
+    before = copy.deepcopy(fit.model.projection.state_dict())
+    fit.run(in_silence)
+    assert same_tensors(fit.model.projection.state_dict(), before)
+    assert set(fit.history[-1]) == {"loss", "cross_entropy", "accuracy"}
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_others(root):
+    runs = []
+    for folder, seed in (("first", 5), ("second", 5), ("third", 6)):
+        runs.append(tiny_fit(root, TINY._replace(epochs=1, seed=seed), folder).run(in_silence).state_dict())
+    assert same_tensors(runs[0], runs[1])
+    assert not same_tensors(runs[0], runs[2])
+
+
+def test_the_log_has_a_line_an_epoch(root):
+    tiny_fit(root, SUPCON).run(in_silence)
+    with open(root / "run" / LOG_NAME, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["epoch"], row["stage"]) for row in rows] == [
+        ("1", "contrastive"), ("2", "contrastive"), ("3", "classifier"), ("4", "classifier"),
+    ]  # fmt: skip
+    assert all(float(row["loss"]) >= 0 and float(row["seconds"]) > 0 for row in rows)
+    assert rows[0]["accuracy"] == "" and rows[-1]["contrastive"] == ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")],
+)
+def test_full_memory_is_said_with_advice(root, monkeypatch, error):
+    fit = tiny_fit(root, TINY)
+
+    def fail(network_input):
+        raise error
+
+    monkeypatch.setattr(fit, "forward", fail)
+    with pytest.raises(TrainerError, match=r"8 rows.*--batch"):
+        fit.run(in_silence)
+
+
+def test_a_loss_that_is_no_number_names_its_place_and_leaves_the_checkpoint(root):
+    fit = tiny_fit(root, TINY)
+
+    def spoil(epoch, step, means):
+        if epoch == 0:
+            with torch.no_grad():
+                fit.model.classifier.weight.fill_(math.nan)
+
+    with pytest.raises(TrainerError, match=r"nan in epoch 2, by step 1 of 1.*checkpoint of epoch 1 stays"):
+        fit.run(spoil)
+    assert load_checkpoint(root / "run" / CHECKPOINT_NAME)["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [({"scheme": "triplet"}, "ce, supcon, hybrid"), ({"precision": "float8"}, "bfloat16"),
+     ({"sync_batch_norm": True}, "needs GPUs"), ({"classes_per_batch": 4}, "at most 3 classes"),
+     ({"classes_per_batch": 3, "batch": 4}, "no multiple")],
+)  # fmt: skip
+def test_a_recipe_that_cannot_be_trained_is_refused(root, change, complaint):
+    with pytest.raises(TrainerError, match=complaint):
+        tiny_fit(root, TINY._replace(**change))
 
 
 def test_a_run_trains_reports_and_finishes(root):

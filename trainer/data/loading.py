@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from trainer.data.batches import Batch, BatchSource
@@ -29,6 +30,8 @@ class BatchLoader:
             prefetch_factor=_AHEAD if workers else None,
             persistent_workers=workers > 0,
             pin_memory=pin,
+            # its own: workers' seeds drawn from torch's would shift the dropout of a run, as their number has it
+            generator=torch.Generator(),
         )
 
     def batches(self, epoch: int) -> Iterator[Batch]:
