@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_watch(commands)
     _add_history(commands)
     _add_compile(commands)
-
+    _add_bench(commands)
     _add_retire(commands)
     return parser
 
@@ -158,6 +158,17 @@ def _add_compile(commands: Any) -> None:
         "--timeout-s", type=_positive, default=1800.0, help="give up after this time (default: %(default)g)"
     )
     compile_.add_argument("--again", action="store_true", help="build although an engine is there, or was refused")
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser("bench", help="measure what hearing costs on this machine, stage by stage")
+    bench.add_argument("--bundle", type=Path, default=None, help="folder of the model (default: the configuration's)")
+    bench.add_argument(
+        "--seconds", type=_positive, default=300.0, help="of sound, heard as fast as it goes (default: %(default)g)"
+    )
+    bench.add_argument("--json", action="store_true", help="one JSON object for machines")
+    _add_config(bench)
+    _add_state_dir(bench)
 
 
 def _add_retire(commands: Any) -> None:
@@ -347,6 +358,18 @@ def _compile(arguments: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
+def _bench(arguments: argparse.Namespace) -> int:
+    from edge.bench import run_bench, write_bench
+    from edge.installation import find_service_state_directory
+    from engines.bundle import load_bundle
+
+    config = _optional_config(arguments.config)
+    bundle = load_bundle(arguments.bundle or Path(config.model.bundle))
+    state_directory = find_service_state_directory(arguments.state_dir)
+    write_bench(run_bench(bundle, config, state_directory, arguments.seconds), sys.stdout, as_json=arguments.json)
+    return EXIT_DONE
+
+
 def _retire(arguments: argparse.Namespace) -> int:
     from edge.retire import StillOnlineError, retire_node
 
@@ -372,5 +395,6 @@ _COMMANDS: Dict[str, Callable[[argparse.Namespace], int]] = {
     "watch": _watch,
     "history": _history,
     "compile": _compile,
+    "bench": _bench,
     "retire": _retire,
 }

@@ -11,6 +11,7 @@ from edge.events import EventDetector
 from edge.records import AudioBlock, Classification, EventChange, WindowScores
 from edge.resample import StreamResampler
 from edge.scorer import Scorer
+from edge.timing import OnStage, ignore_stage
 from engines.bundle import Bundle
 
 _SILENCE_DBFS = -159.0  # the envelope's floor is -160: nothing but zeros
@@ -37,6 +38,7 @@ class Pipeline:
         scorer: owned by the caller, used by this pipeline alone.
         id_prefix: makes event ids unique among sources and starts of the node.
         background_dbfs: the running background, where it is known from before.
+        on_stage: told where the time goes (`edge.bench`).
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class Pipeline:
         hop_s: float,
         id_prefix: str,
         background_dbfs: Optional[float] = None,
+        on_stage: OnStage = ignore_stage,
     ) -> None:
         self._bundle, self._scorer, self._gate, self._off_ratio = bundle, scorer, gate, events.off_ratio
+        self._on_stage = on_stage
         self.sample_rate_hz = sample_rate_hz
         self._resampler = StreamResampler(sample_rate_hz, bundle.frontend.sample_rate_hz)
         self._envelope = Envelope(sample_rate_hz, background_dbfs)
@@ -77,7 +81,14 @@ class Pipeline:
             self._base_s = block.first_sample / float(self.sample_rate_hz)
         self._envelope.push(block.samples)
         self._heard_s = (block.first_sample + len(block.samples)) / float(self.sample_rate_hz)
-        return self._judge(self._scorer.push(self._resampler.push(block.samples)), heard)
+        self._on_stage("level")
+        resampled = self._resampler.push(block.samples)
+        self._on_stage("resample")
+        answers = self._scorer.push(resampled)
+        self._on_stage(self._scorer.stage)
+        heard = self._judge(answers, heard)
+        self._on_stage("decision")
+        return heard
 
     def finish(self, end_reason: str) -> Heard:
         """The stream has ended: what the filters still hold, short clips, and an end for every running event."""

@@ -10,6 +10,7 @@ from typing import Any, List
 import numpy as np
 
 from edge.records import WindowScores
+from edge.timing import OnStage, ignore_stage
 from edge.window_stream import WindowStream
 from engines.bundle import Bundle
 from engines.runtimes import open_runtime
@@ -20,6 +21,8 @@ from engines.streaming import StreamingLogMel
 
 class Scorer(ABC):
     """Hears one stream at the bundle's rate and answers once each hop."""
+
+    stage = "log-mel and model"  # what the time in `push` is counted as
 
     @abstractmethod
     def push(self, samples: np.ndarray) -> List[WindowScores]:
@@ -38,6 +41,9 @@ class Scorer(ABC):
     def describe(self) -> str:
         """What computes here, for people."""
 
+    def report_stages(self, on_stage: OnStage) -> None:  # noqa: B027 - most cannot
+        """Call this at the end of each stage within `push`, where they can be told apart."""
+
     @abstractmethod
     def close(self) -> None:
         """Release everything; harmless when called again."""
@@ -52,10 +58,13 @@ class Scorer(ABC):
 class CpuScorer(Scorer):
     """Streaming NumPy front end, and a runtime that takes its input from the host."""
 
+    stage = "log-mel"
+
     def __init__(self, bundle: Bundle, runtime: Runtime, hop_s: float) -> None:
         self._bundle, self._runtime = bundle, runtime
         self._front_end = StreamingLogMel(bundle.frontend)
         self._stream = WindowStream(bundle, self._front_end, self._infer, hop_s)
+        self._on_stage: OnStage = ignore_stage
 
     def push(self, samples: np.ndarray) -> List[WindowScores]:
         """Take mono float32 samples [T].  Returns the answers that they completed, oldest first."""
@@ -73,12 +82,20 @@ class CpuScorer(Scorer):
         """What computes here, for people."""
         return "NumPy %s front end, %s" % (np.__version__, self._runtime.describe())
 
+    def report_stages(self, on_stage: OnStage) -> None:
+        """Call this at the end of "log-mel" and of "model"."""
+        self._on_stage = on_stage
+
     def close(self) -> None:
         """Release the runtime."""
         self._runtime.close()
 
     def _infer(self) -> np.ndarray:
-        return self._runtime.infer(self._front_end.read_window())
+        window = self._front_end.read_window()
+        self._on_stage("log-mel")
+        logits = self._runtime.infer(window)
+        self._on_stage("model")
+        return logits
 
 
 def open_scorer(bundle: Bundle, runtime: str, threads: int, hop_s: float) -> Scorer:

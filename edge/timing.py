@@ -2,9 +2,15 @@
 
 import threading
 from collections import deque
-from typing import Deque, Dict, NamedTuple, Sequence
+from typing import Callable, Deque, Dict, NamedTuple, Sequence
 
 _RECENT = 600  # ten minutes of hops
+
+OnStage = Callable[[str], None]  # called at the end of each stage with its name; what went before is that stage's
+
+
+def ignore_stage(name: str) -> None:
+    """Nobody measures."""
 
 
 class DurationSummary(NamedTuple):
