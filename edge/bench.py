@@ -4,13 +4,12 @@ Sound at 48 kHz goes through the daemon's pipeline and its messages in the daemo
 store and broker are not in it: they wait more than they work.
 """
 
-import json
 import math
 import os
 import platform
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, TextIO, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from edge.scorer import Scorer
 from edge.scorer_choice import ChosenScorer, choose_scorer
 from edge.sources.base import block_samples_at
 from edge.sources.recording import open_recording
+from edge.timing import Spent, StageClock
 from engines.bundle import Bundle
 
 RATE_HZ = 48000  # what most USB microphones give
@@ -32,45 +32,6 @@ STREET = Path(__file__).resolve().parent / "demonstration" / "street.ogg"
 _SOUND_S = 60.0
 _WARM_UP_S = 30.0  # the first windows are not full, the background is unknown for 20 s, caches are cold
 _STAGES = ("level", "resample", "log-mel", "model", "log-mel and model", "decision", "message")  # in their order
-
-
-class Spent(NamedTuple):
-    """What work took, seconds."""
-
-    wall_s: float
-    processor_s: float  # of all threads of this process
-
-
-class StageClock:
-    """Adds up what each stage takes; what is between two calls belongs to the stage that the second one names."""
-
-    def __init__(
-        self,
-        wall_s: Callable[[], float] = time.perf_counter,
-        processor_s: Callable[[], float] = time.process_time,
-    ) -> None:
-        self._wall_s, self._processor_s = wall_s, processor_s
-        self._spent: Dict[str, Spent] = {}
-        self.start()
-
-    def start(self) -> None:
-        """From here on time counts."""
-        self._at = self._read()
-
-    def __call__(self, stage: str) -> None:
-        now, before = self._read(), self._spent.get(stage, Spent(0.0, 0.0))
-        self._spent[stage] = Spent(
-            before.wall_s + now.wall_s - self._at.wall_s, before.processor_s + now.processor_s - self._at.processor_s
-        )
-        self._at = now
-
-    def take(self) -> Dict[str, Spent]:
-        """What has been added up by stage; begins again with nothing."""
-        spent, self._spent = self._spent, {}
-        return spent
-
-    def _read(self) -> Spent:
-        return Spent(self._wall_s(), self._processor_s())
 
 
 def measure_hops(
@@ -155,14 +116,6 @@ def summarise(hops: List[Dict[str, Spent]], hop_s: float) -> JsonObject:
         "microphones_per_core": int(hop_s / processor_s),
         "microphones_per_gpu": int(hop_s / gpu_s) if gpu_s else None,
     }
-
-
-def write_bench(result: JsonObject, output: TextIO, *, as_json: bool) -> None:
-    """One JSON object, or a table for people."""
-    if as_json:
-        output.write(json.dumps(result, allow_nan=False) + "\n")
-        return
-    output.write("\n".join(_table(result)) + "\n")
 
 
 def load_sound() -> Tuple[np.ndarray, str]:
@@ -251,36 +204,3 @@ def _processor_name() -> str:
             if line.startswith(start):
                 return line.split(":", 1)[-1].strip(" \t\0")
     return platform.processor() or platform.machine()
-
-
-def _table(result: JsonObject) -> List[str]:
-    machine, runtime, memory = result["machine"], result["runtime"], result["memory"]
-    why = "; not TensorRT: " + runtime["why_not_tensorrt"] if runtime["why_not_tensorrt"] else ""
-    lines = [
-        "%s, %d cores, load %.1f before and %.1f after; %s; Python %s"
-        % tuple(machine[k] for k in ("processor", "cores", "load_before", "load_after", "system", "python")),
-        "%s, bundle %s" % (result["date"], result["bundle"]),
-        "%s (runtime = %r%s)" % (runtime["describe"], runtime["configured"], why),
-        "%d hops of %g s, windows of %g s, %d Hz: %s"
-        % tuple(result[k] for k in ("hops", "hop_s", "window_s", "sample_rate_hz", "sound")),
-        "",
-        "%-20s %10s %10s %14s" % ("a hop, ms", "median", "p99", "of processor"),
-    ]
-    for row in result["stages"] + [dict(result["whole"], stage="the whole")]:
-        values = (row["stage"], row["median_ms"], row["p99_ms"], row["processor_median_ms"])
-        lines.append("%-20s %10.3f %10.3f %14.3f" % values)
-    carried = "%d by one core's time" % result["microphones_per_core"]
-    if result["microphones_per_gpu"] is not None:
-        carried += ", %d by the GPU's" % result["microphones_per_gpu"]
-    lines += [
-        "",
-        "real time             %.3f %% taken, %.3f %% of processor time"
-        % (100 * result["real_time_factor"], 100 * result["processor_ratio"]),
-        "microphones           %s, with nothing kept in reserve" % carried,
-    ]
-    if memory["rss_mb"] is not None:
-        pss = "" if memory["pss_mb"] is None else ", %.0f MB its proportional share" % memory["pss_mb"]
-        lines.append(
-            "memory                %.0f MB resident%s; this process, without a broker" % (memory["rss_mb"], pss)
-        )
-    return lines

@@ -359,7 +359,8 @@ def _compile(arguments: argparse.Namespace) -> int:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from edge.bench import run_bench, write_bench
+    from edge.bench import run_bench
+    from edge.bench_table import write_bench
     from edge.installation import find_service_state_directory
     from engines.bundle import load_bundle
 

@@ -1,6 +1,7 @@
-"""How long things take: percentiles of the recent past, and totals."""
+"""How long things take: percentiles of the recent past, totals, and the parts of a work."""
 
 import threading
+import time
 from collections import deque
 from typing import Callable, Deque, Dict, NamedTuple, Sequence
 
@@ -44,3 +45,43 @@ class Durations:
         return DurationSummary(
             count, total_s, {q: recent[min(last, int(q * len(recent)))] for q in quantiles} if recent else {}
         )
+
+
+class Spent(NamedTuple):
+    """What work took, seconds."""
+
+    wall_s: float
+    processor_s: float  # of all threads of this process
+
+
+class StageClock:
+    """Adds up what each stage takes; what is between two calls belongs to the stage that the second one names."""
+
+    def __init__(
+        self,
+        wall_s: Callable[[], float] = time.perf_counter,
+        processor_s: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._wall_s, self._processor_s = wall_s, processor_s
+        self._spent: Dict[str, Spent] = {}
+        self.start()
+
+    def start(self) -> None:
+        """From here on time counts."""
+        self._at = self._read()
+
+    def __call__(self, stage: str) -> None:
+        """A stage has ended here; an `OnStage`."""
+        now, before = self._read(), self._spent.get(stage, Spent(0.0, 0.0))
+        self._spent[stage] = Spent(
+            before.wall_s + now.wall_s - self._at.wall_s, before.processor_s + now.processor_s - self._at.processor_s
+        )
+        self._at = now
+
+    def take(self) -> Dict[str, Spent]:
+        """What has been added up by stage; begins again with nothing."""
+        spent, self._spent = self._spent, {}
+        return spent
+
+    def _read(self) -> Spent:
+        return Spent(self._wall_s(), self._processor_s())
