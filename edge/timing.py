@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from typing import Callable, Deque, Dict, NamedTuple, Sequence
+from typing import Callable, Deque, Dict, List, NamedTuple, Sequence
 
 _RECENT = 600  # ten minutes of hops
 
@@ -63,25 +63,24 @@ class StageClock:
         processor_s: Callable[[], float] = time.process_time,
     ) -> None:
         self._wall_s, self._processor_s = wall_s, processor_s
-        self._spent: Dict[str, Spent] = {}
+        self._spent_s: Dict[str, List[float]] = {}  # lists and local names: this is called a hundred times a hop
         self.start()
 
     def start(self) -> None:
         """From here on time counts."""
-        self._at = self._read()
+        self._at_wall_s, self._at_processor_s = self._wall_s(), self._processor_s()
 
     def __call__(self, stage: str) -> None:
         """A stage has ended here; an `OnStage`."""
-        now, before = self._read(), self._spent.get(stage, Spent(0.0, 0.0))
-        self._spent[stage] = Spent(
-            before.wall_s + now.wall_s - self._at.wall_s, before.processor_s + now.processor_s - self._at.processor_s
-        )
-        self._at = now
+        wall_s, processor_s = self._wall_s(), self._processor_s()
+        spent_s = self._spent_s.get(stage)
+        if spent_s is None:
+            spent_s = self._spent_s[stage] = [0.0, 0.0]
+        spent_s[0] += wall_s - self._at_wall_s
+        spent_s[1] += processor_s - self._at_processor_s
+        self._at_wall_s, self._at_processor_s = wall_s, processor_s
 
     def take(self) -> Dict[str, Spent]:
         """What has been added up by stage; begins again with nothing."""
-        spent, self._spent = self._spent, {}
-        return spent
-
-    def _read(self) -> Spent:
-        return Spent(self._wall_s(), self._processor_s())
+        spent_s, self._spent_s = self._spent_s, {}
+        return {stage: Spent(*values) for stage, values in spent_s.items()}

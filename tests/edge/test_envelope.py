@@ -110,5 +110,15 @@ def test_the_background_is_remembered_over_a_loss_that_outlasts_what_is_kept():
     assert envelope.background_dbfs(4130.0) == pytest.approx(before_dbfs + 20.0, abs=2.0)
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(-120, 0), min_size=160, max_size=400))
+def test_the_background_is_the_tenth_percentile(levels_dbfs):
+    envelope = Envelope(RATE_HZ)
+    for level_dbfs in levels_dbfs:
+        envelope.push(np.full(FRAME, 10 ** (level_dbfs / 20.0), np.float32))
+    expected_dbfs = np.percentile(np.array(levels_dbfs, np.float64), 10)
+    assert envelope.background_dbfs(len(levels_dbfs) * 0.125) == pytest.approx(expected_dbfs, abs=1e-3)
+
+
 def test_a_stream_that_goes_on_at_another_rate_knows_the_background():
     assert Envelope(48000, background_dbfs=-55.0).background_dbfs(1.0) == -55.0
