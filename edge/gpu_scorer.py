@@ -12,7 +12,7 @@ from edge.scorer import Scorer
 from edge.window_stream import WindowStream
 from engines.bundle import Bundle
 from engines.cuda.device import CudaDevice
-from engines.cuda.gpu_thread import START_TIMEOUT_S, GpuThread
+from engines.cuda.gpu_thread import FIRST_ANSWER_TIMEOUT_S, START_TIMEOUT_S, GpuThread
 from engines.cuda.logmel import CudaLogMel
 from engines.errors import BundleError
 from engines.runtimes.base import DeviceRuntime
@@ -63,7 +63,7 @@ class GpuScorer(Scorer):
     def run_selftest(self) -> SelfTestResult:
         """Check this very unit, front end and network, against the bundle's record.  Raises SelfTestError."""
         reference = load_selftest(self._bundle)
-        logmel, logits = self._thread.call(lambda: self._compute_window(reference.samples))
+        logmel, logits = self._thread.call(lambda: self._compute_window(reference.samples), FIRST_ANSWER_TIMEOUT_S)
         logmel_error_db = float(np.abs(logmel - reference.logmel).max() / abs(self._bundle.frontend.scale))
         return judge_selftest(self._bundle, self._runtime, logmel_error_db, logits, reference)
 
@@ -72,15 +72,12 @@ class GpuScorer(Scorer):
         return self._description
 
     def close(self) -> None:
-        """Release everything; harmless when called again."""
+        """Release everything; harmless when called again.  A device that hangs is left behind."""
         if self._closed:
             return
         self._closed = True
-        try:
-            self._thread.call(self._close)
-        finally:
-            if not self._thread.close():
-                _LOGGER.warning("the GPU's thread does not end; what it holds is freed with the process")
+        if not self._thread.close(self._close):
+            _LOGGER.warning("the GPU's thread does not end; what it holds is freed with the process")
 
     def _open(self) -> None:
         self._device.open()

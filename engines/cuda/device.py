@@ -10,7 +10,7 @@ import shutil
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -60,18 +60,14 @@ class CudaDevice:
         if self._context is None:
             return
         self._check_thread()
-        try:
-            if self._stream is not None:
-                with self._translated("finishing"):
-                    self._stream.synchronize()
-        except RuntimeUnavailableError as error:  # a fault of the device is told where it struck; here all must go
-            _LOGGER.warning("%s", error)
+        if self._stream is not None:
+            self._try("finishing", self._stream.synchronize)
         while self._memory:
-            self._memory.pop().free()
+            self._try("freeing memory", self._memory.pop().free)
         self._stream = None
-        self._context.pop()
-        self._context.detach()
-        self._context = None
+        context, self._context = self._context, None
+        self._try("leaving its context", context.pop)
+        self._try("leaving its context", context.detach)
 
     @property
     def stream_handle(self) -> int:
@@ -192,6 +188,14 @@ class CudaDevice:
     def _check_thread(self) -> None:
         if threading.get_ident() != self._thread:
             raise RuntimeError("device %s is open in another thread" % self.name)
+
+    def _try(self, doing: str, step: Callable[[], Any]) -> None:
+        """A step of closing. A fault of the device is told where it struck; here all must go that can."""
+        try:
+            with self._translated(doing):
+                step()
+        except RuntimeUnavailableError as error:
+            _LOGGER.warning("%s", error)
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

@@ -7,9 +7,11 @@ thread; what was never freed is counted.
 
 import collections
 import ctypes
+import importlib.machinery
 import struct
 import threading
 import types
+import weakref
 
 import numpy as np
 
@@ -46,13 +48,26 @@ class StandIn:
 
     Args:
         integrated: whether the device shares the host's memory, as a Jetson's does.
+        name, capability, driver_version: what the device says of itself.
         block: threads of each block instead of those asked for; 1 runs fast.
         order: of the threads between barriers.
         memory_bytes: of one allocation, at most.
         recording: keep copies and launches in `recorded`.
     """
 
-    def __init__(self, integrated=False, block=None, order="forward", memory_bytes=1 << 30, recording=False):
+    def __init__(
+        self,
+        integrated=False,
+        block=None,
+        order="forward",
+        memory_bytes=1 << 30,
+        recording=False,
+        name="g++ on this processor",
+        capability=(0, 1),
+        driver_version=10020,
+    ):
+        self.name, self.capability, self.driver_version = name, capability, driver_version
+        self.violations = []  # what a real driver might crash of, or silently forgive
         self.integrated, self.block, self.order, self.memory_bytes = integrated, block, order, memory_bytes
         self.live = {}  # address -> Memory
         self.streams = {}  # handle -> Stream
@@ -62,6 +77,9 @@ class StandIn:
         self.compilations = []  # (source, options, nvcc, cache_dir)
         self.recording = recording
         self.recorded = []  # ("copy", address, content) and ("launch", name, grid, block, kinds, values)
+        self.context_class = None  # the driver's
+        self.fault = ""  # set: what every call says from now on, as after an illegal access
+        self.before_waiting = lambda: None  # called by whoever waits for the device
         self._current = threading.local()
 
     def modules(self):
@@ -71,13 +89,15 @@ class StandIn:
             setattr(driver, name, getattr(self, name))
         for error in (Error, LogicError, MemoryError, CompileError):
             setattr(driver, error.__name__, error)
-        for kind in (Device, Stream, Event):
+        for kind in (Device, Context, Stream, Event):
             setattr(driver, kind.__name__, self._bound(kind))
+        self.context_class = driver.Context
         driver.device_attribute = types.SimpleNamespace(INTEGRATED=18)
         driver.host_alloc_flags = types.SimpleNamespace(PORTABLE=1, DEVICEMAP=_MAPPED, WRITECOMBINED=4)
-        driver.get_driver_version = lambda: 10020
+        driver.get_driver_version = lambda: self.driver_version
         compiler.SourceModule = self._bound(SourceModule)
         package = types.ModuleType("pycuda")
+        package.__spec__ = importlib.machinery.ModuleSpec("pycuda", None)  # whoever looks whether it is there sees it
         package.driver, package.compiler = driver, compiler
         return {"pycuda": package, "pycuda.driver": driver, "pycuda.compiler": compiler}
 
@@ -89,13 +109,13 @@ class StandIn:
         self.need_context()
         if not 0 < n_bytes <= self.memory_bytes:
             raise MemoryError("cuMemAlloc failed: out of memory")
-        return Memory(self, n_bytes, on_device=True)
+        return Allocation(Memory(self, n_bytes, on_device=True))
 
     def pagelocked_empty(self, shape, dtype, order="C", mem_flags=0):
         """Page-locked host memory; the device sees it only where the flags say so."""
         self.need_context()
         n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        locked = Memory(self, n_bytes, on_device=bool(mem_flags & _MAPPED)).inside
+        locked = Memory(self, n_bytes, on_device=bool(mem_flags & _MAPPED)).locked()
         return np.ndarray(shape, dtype, buffer=locked, order=order)
 
     def memcpy_htod(self, address, source):
@@ -128,10 +148,17 @@ class StandIn:
                 return start
         raise LogicError("an illegal memory access was encountered: %#x" % address)
 
+    @property
+    def has_context(self):
+        """Whether one is current in this thread."""
+        return getattr(self._current, "depth", 0) > 0
+
     def need_context(self):
         """cuCtxGetCurrent."""
-        if not getattr(self._current, "depth", 0):
+        if not self.has_context:
             raise LogicError("invalid device context - no currently active context?")
+        if self.fault:
+            raise LogicError(self.fault)
 
     def need_locked(self, array):
         """Only page-locked memory is copied while the host goes on."""
@@ -147,6 +174,8 @@ class StandIn:
         depth = getattr(self._current, "depth", 0) + by
         if depth < 0:
             raise LogicError("context stack is empty")
+        if not depth and self.live:
+            self.violations.append("%d allocations outlive their context" % len(self.live))
         self._current.depth = depth
 
     def _bound(self, kind):
@@ -158,30 +187,60 @@ class Memory:
 
     def __init__(self, owner, n_bytes, on_device):
         self._owner, self.n_bytes, self.on_device = owner, n_bytes, on_device
-        whole = (ctypes.c_uint8 * (n_bytes + 2 * _FENCE_BYTES + _ALIGNMENT))()
-        start = _FENCE_BYTES + -(ctypes.addressof(whole) + _FENCE_BYTES) % _ALIGNMENT
-        values = np.ndarray((len(whole),), np.uint8, buffer=whole)
+        self._whole = (ctypes.c_uint8 * (n_bytes + 2 * _FENCE_BYTES + _ALIGNMENT))()
+        self._start = start = _FENCE_BYTES + -(ctypes.addressof(self._whole) + _FENCE_BYTES) % _ALIGNMENT
+        values = np.ndarray((len(self._whole),), np.uint8, buffer=self._whole)
         values[:] = _ALL_ONES
-        # its base is no array, so NumPy keeps it as the base of what is made on it, as PyCUDA's arrays have theirs
-        self.inside = np.ndarray.__new__(Locked, (n_bytes,), np.uint8, whole, start)
-        self.inside.memory = self
+        self.inside = values[start : start + n_bytes]
         self._fences = (values[:start], values[start + n_bytes :])
         self.address = self.inside.ctypes.data
         owner.live[self.address] = self
 
-    def __int__(self):
-        return self.address
+    def locked(self):
+        """Page-locked, as the host has it; let go with the last reference to it."""
+        # its base is no array, so NumPy keeps it as the base of what is made on it, as PyCUDA's arrays have theirs
+        array = np.ndarray.__new__(Locked, (self.n_bytes,), np.uint8, self._whole, self._start)
+        array.memory = self
+        self.free_with(array)
+        return array
+
+    def free_with(self, handle):
+        """Free once nobody holds the handle any more, as PyCUDA's destructors do."""
+        weakref.finalize(handle, self._forget).atexit = False
 
     def free(self):
-        """cuMemFree."""
-        self._owner.need_context()
+        """cuMemFree; where the device has failed PyCUDA only warns."""
+        if not self._owner.has_context:
+            raise LogicError("invalid device context - no currently active context?")
         self.need_fences()
-        del self._owner.live[self.address]
+        if self._owner.live.pop(self.address, None) is not self:
+            raise LogicError("freed twice: %#x" % self.address)
 
     def need_fences(self):
         """Nobody wrote beside it."""
         if any((fence != _ALL_ONES).any() for fence in self._fences):
             raise LogicError("an illegal memory access was encountered: beside %#x" % self.address)
+
+    def _forget(self):
+        if self._owner.live.get(self.address) is self:
+            if not self._owner.has_context:
+                self._owner.violations.append("memory let go without a context")
+            del self._owner.live[self.address]
+
+
+class Allocation:
+    """What cuMemAlloc gave."""
+
+    def __init__(self, memory):
+        self._memory = memory
+        memory.free_with(self)
+
+    def __int__(self):
+        return self._memory.address
+
+    def free(self):
+        """cuMemFree."""
+        self._memory.free()
 
 
 class Locked(np.ndarray):
@@ -216,11 +275,11 @@ class Device:
 
     def name(self):
         """As cuDeviceGetName."""
-        return "g++ on this processor"
+        return self.owner.name
 
     def compute_capability(self):
-        """Of nobody."""
-        return (0, 1)
+        """Of nobody, unless told otherwise."""
+        return self.owner.capability
 
     def total_memory(self):
         """As cuDeviceTotalMem."""
@@ -233,29 +292,39 @@ class Device:
 
     def retain_primary_context(self):
         """cuDevicePrimaryCtxRetain."""
-        return Context(self.owner)
+        return self.owner.context_class()
 
 
 class Context:
     """The primary context, retained once."""
 
-    def __init__(self, owner):
-        self._owner, self._retained = owner, True
-        owner.contexts += 1
+    owner = None
+
+    def __init__(self):
+        self._retained = True
+        self.owner.contexts += 1
 
     def push(self):
         """Make it current here."""
-        self._owner.change_depth(+1)
+        self.owner.change_depth(+1)
 
-    def pop(self):
-        """Make it current no more."""
-        self._owner.change_depth(-1)
+    @classmethod
+    def pop(cls):
+        """Make the current one current no more."""
+        cls.owner.change_depth(-1)
+
+    @classmethod
+    def synchronize(cls):
+        """Do everything that any stream holds."""
+        cls.owner.need_context()
+        for stream in list(cls.owner.streams.values()):
+            stream.synchronize()
 
     def detach(self):
         """Let it go."""
         assert self._retained
         self._retained = False
-        self._owner.contexts -= 1
+        self.owner.contexts -= 1
 
 
 class Stream:
@@ -284,6 +353,7 @@ class Stream:
     def synchronize(self):
         """Do everything."""
         self.owner.need_context()
+        self.owner.before_waiting()
         self.run_until(self.queued)
 
 
@@ -304,6 +374,7 @@ class Event:
     def synchronize(self):
         """Do what comes before it."""
         self.owner.need_context()
+        self.owner.before_waiting()
         self._stream.run_until(self._at)
 
 

@@ -167,15 +167,25 @@ def test_the_gpus_thread_gives_back_answers_and_errors():
         thread.call(lambda: 7)
 
 
-def test_a_device_that_hangs_is_told_and_holds_nobody_up():
-    thread, go_on = GpuThread("gpu-test"), threading.Event()
+def test_a_device_that_hangs_is_told_and_waited_for_once():
+    thread, go_on, released = GpuThread("gpu-test"), threading.Event(), threading.Event()
     thread.start()
     began_s = time.monotonic()
     with pytest.raises(RuntimeUnavailableError, match=r"not answered for 0\.2 s"):
-        thread.call(lambda: go_on.wait(60), timeout_s=0.2)
-    assert not thread.close(timeout_s=0.2)
-    assert time.monotonic() - began_s < 30
+        thread.call(lambda: go_on.wait(600), timeout_s=0.2)
+    with pytest.raises(RuntimeUnavailableError, match="not answered for"):
+        thread.call(lambda: 7, timeout_s=600)
+    assert not thread.close(released.set, timeout_s=600) and not released.is_set()
+    assert time.monotonic() - began_s < 300
     go_on.set()
+    assert released.wait(300), "what it held is let go when it comes back"
+
+
+def test_closing_raises_what_the_last_call_raises():
+    thread = GpuThread("gpu-test")
+    thread.start()
+    with pytest.raises(ZeroDivisionError):
+        thread.close(lambda: 1 // 0)
 
 
 def test_an_errors_own_timeout_is_not_taken_for_a_hang():
