@@ -1,0 +1,9 @@
+"""The commands of `soundclr-edge`: one module each, with its options (`add_parser`) and its work (`execute`).
+
+What a command works with is imported when it runs: the others do not wait for it.
+"""
+
+from edge.commands import bench, check, classify, devices, history, retire, run, watch
+from edge.commands import compile as compile_command
+
+COMMANDS = (run, classify, check, devices, watch, history, compile_command, bench, retire)
