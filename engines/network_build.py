@@ -6,14 +6,13 @@ from typing import Any, List, NamedTuple, Tuple
 
 from engines.device_facts import DeviceFacts
 from engines.errors import CompileError, RefusedError
-from engines.onnx_graph import OnnxGraph, read_onnx_graph
+from engines.onnx_graph import LAST_OPSET_OF_8_2, OnnxGraph, misread_by_8_2, read_onnx_graph
 from engines.tensorrt_library import first_complaint, read_version
 
 PRECISIONS = ("fp32", "fp16", "int8")
 MODEL_FILES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
-# What a parser that does not know an opset does: 8.2 and 8.4 do not refuse it, they misread it without a word
-# (ReduceMean's axes as an input become "all axes").
-_LAST_OPSETS = (((8, 5), 13), ((10, 0), 17))  # below this version, at most this opset
+# Parsers do not refuse an opset that they do not know, they misread it without a word.
+_LAST_OPSETS = (((8, 5), LAST_OPSET_OF_8_2), ((10, 0), 17))  # below this version, at most this opset
 _MEMORY_WORDS = ("out of memory", "outofmemory", "out_of_memory", "could not allocate", "cudaerrormemoryallocation")
 MEMORY_ADVICE = "lower [model] workspace_mib (64 is enough for most networks), close what else runs, or add swap"
 
@@ -99,10 +98,11 @@ def _check_graph(trt: Any, graph: OnnxGraph, request: BuildRequest) -> None:
                 "%s is of ONNX opset %d; TensorRT %s reads at most %d and would misread it without a word: export "
                 "the bundle again" % (request.where, graph.opset, trt.__version__, last_opset)
             )
-    if version < (8, 5) and graph.has_float16 and "Clip" in graph.operators:
+    misread = misread_by_8_2(graph) if version < (8, 5) else ()
+    if misread:
         raise RefusedError(
-            "%s has Clip on half precision, whose limits TensorRT %s takes for single precision: build from "
-            "model.onnx" % (request.where, trt.__version__)
+            "%s has %s; TensorRT %s would misread it without a word: export the bundle again"
+            % (request.where, "; ".join(misread), trt.__version__)
         )
 
 

@@ -22,42 +22,13 @@ from torch import Tensor, nn
 
 from engines.bundle import MANIFEST_NAME, SCHEMA, Bundle, DecisionParameters, load_bundle, sha256_of_file
 from engines.frontend import FrontendSpec, compute_logmel
+from engines.onnx_graph import LAST_OPSET_OF_8_2, misread_by_8_2, read_onnx_graph, unknown_to_8_2
 from engines.runtimes import open_runtime
 from engines.selftest import run_selftest
 from trainer.errors import TrainerError
 from trainer.model import SoundNet
 
-OPSET = 13
-# What TensorRT 8.2's operator matrix supports and our networks need. ReduceMean's axes are attributes at opset 13.
-ALLOWED_OPERATORS = frozenset(
-    [
-        "Add",
-        "BatchNormalization",
-        "Clip",
-        "Concat",
-        "Conv",
-        "Div",
-        "Flatten",
-        "Gemm",
-        "GlobalAveragePool",
-        "LpNormalization",
-        "MatMul",
-        "MaxPool",
-        "Mul",
-        "Pow",
-        "ReduceL2",
-        "ReduceMean",
-        "ReduceSum",
-        "Relu",
-        "Reshape",
-        "Sigmoid",
-        "Sqrt",
-        "Transpose",
-        "Max",
-        "Identity",
-        "Constant",
-    ]
-)
+OPSET = LAST_OPSET_OF_8_2
 TOLERANCE = 1e-3  # of a logit, torch against ONNX Runtime
 _MAX_MODEL_BYTES = 20_000_000
 
@@ -154,18 +125,22 @@ def export_onnx(model: SoundNet, logmel: np.ndarray, path: Path) -> np.ndarray:
 
 
 def check_graph(path: Path) -> None:
-    """Refuse what TensorRT 8.2 would misread.  Raises TrainerError naming operator or opset."""
-    model = onnx.load(str(path))
-    onnx.checker.check_model(model)
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
-    operators = {node.op_type for node in model.graph.node}
-    halves = [t.name for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT16]
-    if opsets != {"": OPSET} or operators - ALLOWED_OPERATORS or halves:
+    """Refuse what TensorRT 8.2 would misread or lacks (`engines.onnx_graph`), and half precision.
+
+    Raises:
+        TrainerError: names operator or opset.
+    """
+    graph = read_onnx_graph(path.read_bytes(), path.name)
+    complaints = [*misread_by_8_2(graph), *("%s, which it lacks" % name for name in unknown_to_8_2(graph))]
+    if graph.opset < OPSET:
+        complaints.append("ONNX opset %d, where %d is expected" % (graph.opset, OPSET))
+    if graph.has_float16:
+        complaints.append("half precision, where single is expected")
+    if complaints:
         raise TrainerError(
-            "ONNX graph has opsets %s, operators %s and %d float16 tensors; TensorRT 8.2 reads opset %d, "
-            "known operators and float32: choose another backbone"
-            % (opsets, sorted(operators - ALLOWED_OPERATORS) or "all known", len(halves), OPSET)
+            "%s has %s; TensorRT 8.2 must read it rightly: choose another backbone" % (path.name, "; ".join(complaints))
         )
+    onnx.checker.check_model(onnx.load(str(path)))
     if path.stat().st_size > _MAX_MODEL_BYTES:
         raise TrainerError(
             "%s has %d bytes; a shipped model has at most %d: choose a smaller backbone"
