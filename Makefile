@@ -7,6 +7,8 @@ SHELL := bash
 
 PYTHON ?= python3
 DURATION_S ?=
+# a worker for each core, whole files each; four hold 4 GB (PyTorch in each)
+WORKERS ?= -n auto --maxprocesses 4 --dist loadfile
 
 RUN := .venv/bin/python
 TEST := .venv-test/bin/python
@@ -45,7 +47,7 @@ format: .venv-test/.ready ## lay out the code and sort its imports
 	@$(TEST) -m ruff format --quiet .
 
 test-current: .venv-test/.ready
-	@$(TEST) -m pytest -m "not ($(ELSEWHERE))"
+	@$(TEST) -m pytest $(WORKERS) -m "not ($(ELSEWHERE))"
 
 ifeq ($(PYTHON36),)
 check-3.6:
@@ -63,7 +65,7 @@ test-3.6: .venv-3.6/.ready wheel
 	@$(NANO) -m pip -qq --disable-pip-version-check install --no-deps --force-reinstall dist/*.whl
 	@cd / && $(abspath $(NANO)) -m pip --disable-pip-version-check check
 	@cd / && $(abspath .venv-3.6/bin/soundclr-edge) --help >/dev/null
-	@$(NANO) -m pytest -m "not ($(ELSEWHERE))" $(NODE_TESTS)
+	@$(NANO) -m pytest $(WORKERS) -m "not ($(ELSEWHERE))" $(NODE_TESTS)
 endif
 
 test-system: .venv-test/.ready ## tests that need root or system packages (installs them when root)
@@ -76,7 +78,7 @@ test-gpu: .venv-test/.ready ## the kernels on a real NVIDIA GPU; skipped, with t
 	@$(TEST) -m pytest -m gpu tests/gpu
 
 test-sanitizers: .venv-test/.ready ## the kernels under thread and address sanitizers, and all mutations (g++; minutes)
-	@$(TEST) -m pytest -m sanitizers tests/engines
+	@$(TEST) -m pytest $(WORKERS:loadfile=load) -m sanitizers tests/engines
 
 soak: .venv-test/.ready ## hundreds of kills and thousands of power cuts; an hour or so
 	@SOUNDCLR_KILLS=400 SOUNDCLR_POWER_CUTS=3000 $(TEST) -m pytest tests/faults
@@ -118,5 +120,5 @@ clean: ## everything that the targets made
 	@.ci/set-up $(PYTHON36) .venv-3.6 "pip for Python 3.6" "pip==21.3.1"
 	@.ci/set-up $(PYTHON36) .venv-3.6 "tools for Python 3.6" -c .ci/jetson-nano.txt setuptools wheel
 	@.ci/set-up $(PYTHON36) .venv-3.6 "the Jetson Nano's versions on Python 3.6" -c .ci/jetson-nano.txt \
-		dist/*.whl pytest hypothesis mypy
+		dist/*.whl pytest pytest-xdist hypothesis mypy
 	@touch $@
