@@ -9,6 +9,7 @@ PYTHON ?= python3
 DURATION_S ?=
 # a worker for each core, whole files each; four hold 4 GB (PyTorch in each)
 WORKERS ?= -n auto --maxprocesses 4 --dist loadfile
+EXAMPLES ?= 100000
 
 RUN := .venv/bin/python
 TEST := .venv-test/bin/python
@@ -18,12 +19,12 @@ endif
 NANO := .venv-3.6/bin/python
 ENOUGH_PYTHON = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("This needs Python 3.10 or later, \
 	and $(PYTHON) is %d.%d. Name another: make $(MAKECMDGOALS) PYTHON=python3.12" % sys.version_info[:2])'
-NODE_TESTS := tests/edge tests/engines tests/test_imports_alone.py
-NODE_SOURCES := edge engines tests/edge tests/engines tests/cuda_cpu tests/test_imports_alone.py
+NODE_TESTS := tests/edge tests/engines tests/fuzz tests/test_imports_alone.py
+NODE_SOURCES := edge engines tests/edge tests/engines tests/cuda_cpu tests/fuzz tests/test_imports_alone.py
 # what `make test` leaves to targets of their own
 ELSEWHERE := system or gpu or sanitizers
 
-.PHONY: help run test check check-3.6 format test-current test-3.6 test-system test-gpu test-sanitizers soak bench wheel package clean
+.PHONY: help run test check check-3.6 format test-current test-3.6 test-system test-gpu test-sanitizers fuzz soak bench wheel package clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z0-9.-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /\1\t/' | expand -t 16
@@ -79,6 +80,9 @@ test-gpu: .venv-test/.ready ## the kernels on a real NVIDIA GPU; skipped, with t
 
 test-sanitizers: .venv-test/.ready ## the kernels under thread and address sanitizers, and all mutations (g++; minutes)
 	@$(TEST) -m pytest $(WORKERS:loadfile=load) -m sanitizers tests/engines
+
+fuzz: .venv-test/.ready ## hostile input by the hundred thousand, and the counts; EXAMPLES=100000 (half an hour or so)
+	@SOUNDCLR_FUZZ_EXAMPLES=$(EXAMPLES) $(TEST) -m pytest tests/fuzz
 
 soak: .venv-test/.ready ## hundreds of kills and thousands of power cuts; an hour or so
 	@SOUNDCLR_KILLS=400 SOUNDCLR_POWER_CUTS=3000 $(TEST) -m pytest tests/faults

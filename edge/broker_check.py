@@ -13,7 +13,7 @@ from edge.connection import Connection, Received
 from edge.connection_errors import NoConnectionError, account_of
 from edge.errors import ConfigError
 from edge.messages import MessageFactory, topic_of
-from edge.namesake import describe_namesake, info_from
+from edge.namesake import describe_namesake, info_from, printable
 
 
 class CheckResult(NamedTuple):
@@ -76,7 +76,8 @@ def check_name(config: MqttConfig, node: str, installation_id: Optional[str], ti
         return CheckResult(
             "name",
             True,
-            "online as %r is installation %s; whether that is this one, --state-dir would tell" % (node, installation),
+            "online as %r is installation %s; whether that is this one, --state-dir would tell"
+            % (node, printable(installation)),
             "",
         )
     if installation != installation_id or info.get("namesake"):

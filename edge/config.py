@@ -10,10 +10,14 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from edge.errors import ConfigError
 from edge.sources.start_time import FROM_FILE, epoch_s_from_rfc3339
 from engines.compile import PRECISION_NAMES
+from engines.errors import shown
 from engines.runtimes import RUNTIME_NAMES
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
-_MAX_BYTES = 1 << 20
+_MAX_BYTES = 1 << 18
+_MAX_CHARACTERS = 1024  # of a string
+_MAX_DOTS = 100  # in a line: Python's TOML readers take time by the square of the parts of a key
+_MAX_COMPLAINT = 300  # characters of theirs, which may cite the file at length
 RESERVED_SLUGS = frozenset(["status", "info", "health", "check", "summary"])
 SHIPPED_BUNDLE = Path(__file__).resolve().parent.parent / "engines" / "urban"
 
@@ -136,7 +140,7 @@ def load_config(path: Path) -> Config:
         with open(str(path), "rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
-            raise ConfigError("configuration %s is longer than 1 MiB; give another with --config" % path)
+            raise ConfigError("configuration %s is longer than 256 KiB; give another with --config" % path)
         tables = _parse_toml(content.decode("utf-8"))
     except OSError as error:
         raise ConfigError(
@@ -145,7 +149,7 @@ def load_config(path: Path) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigError("configuration %s is not UTF-8 text (%s)" % (path, error)) from error
     except (ValueError, RecursionError) as error:  # both TOML readers' errors are ValueErrors
-        raise ConfigError("configuration %s is not TOML: %s" % (path, error)) from error
+        raise ConfigError("configuration %s is not TOML: %s" % (path, str(error)[:_MAX_COMPLAINT])) from error
     try:
         return config_from_mapping(tables)
     except ConfigError as error:
@@ -203,22 +207,25 @@ def _parse_toml(text: str) -> Dict[str, Any]:
         import tomllib
     else:
         import tomli as tomllib
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") > _MAX_DOTS and not line.lstrip().startswith("#"):
+            raise ValueError("line %d has more than %d dots" % (number, _MAX_DOTS))
     return dict(tomllib.loads(text))
 
 
 def _refuse_unknown(what: str, given: Dict[str, Any], known: List[str]) -> None:
     for name in given:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            near = difflib.get_close_matches(name[:64], known, n=1)
             raise ConfigError(
-                "unknown %s %r%s; known are %s"
-                % (what, name, ", did you mean %r" % near[0] if near else "", ", ".join(known))
+                "unknown %s %s%s; known are %s"
+                % (what, shown(name), ", did you mean %r" % near[0] if near else "", ", ".join(known))
             )
 
 
 def _read_table(kind: Any, where: str, given: Any) -> Any:
     if not isinstance(given, dict):
-        raise ConfigError("%s is %r; expected a table" % (where, given))
+        raise ConfigError("%s is %s; expected a table" % (where, shown(given)))
     _refuse_unknown("key in %s:" % where, given, list(kind._fields))
     required = [name for name in kind._fields if name not in kind._field_defaults]
     missing = [name for name in required if name not in given]
@@ -232,13 +239,17 @@ def _read_table(kind: Any, where: str, given: Any) -> Any:
 def _value_of_type(where: str, name: str, value: Any, kind: Any) -> Any:
     if isinstance(value, int) and abs(value) >= 1 << 63:  # TOML's own bound; Python reads longer ones
         raise ConfigError("%s: %s is a number of more than 64 bits; expected less" % (where, name))
+    if isinstance(value, str) and len(value) > _MAX_CHARACTERS:
+        raise ConfigError(
+            "%s: %s is %d characters long; expected at most %d" % (where, name, len(value), _MAX_CHARACTERS)
+        )
     if isinstance(value, str) and "\0" in value:
-        raise ConfigError("%s: %s is %r; expected a string without NUL" % (where, name, value))
+        raise ConfigError("%s: %s is %s; expected a string without NUL" % (where, name, shown(value)))
     if kind in (float, Optional[float]) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     expected = float if kind == Optional[float] else kind
     if not isinstance(value, expected) or isinstance(value, bool) != (expected is bool):
-        raise ConfigError("%s: %s is %r; expected %s" % (where, name, value, _TYPE_NAMES[expected]))
+        raise ConfigError("%s: %s is %s; expected %s" % (where, name, shown(value), _TYPE_NAMES[expected]))
     if expected is float and not math.isfinite(value):
         raise ConfigError("%s: %s is %r; expected a finite number" % (where, name, value))
     return value
@@ -252,8 +263,8 @@ def _check(config: Config) -> None:
     for what, slug in [("node name", config.node.name)] + [("source name", name) for name in names]:
         if not SLUG.match(slug) or slug in RESERVED_SLUGS:
             raise ConfigError(
-                "%s %r; expected 1 to 32 of a-z, 0-9, _ and -, beginning with a letter or digit, and "
-                "none of %s" % (what, slug, ", ".join(sorted(RESERVED_SLUGS)))
+                "%s %s; expected 1 to 32 of a-z, 0-9, _ and -, beginning with a letter or digit, and "
+                "none of %s" % (what, shown(slug), ", ".join(sorted(RESERVED_SLUGS)))
             )
     if len(set(names)) != len(names):
         raise ConfigError("source names %s; expected each only once" % ", ".join(names))
@@ -278,7 +289,7 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
         (mqtt.host != "", "[mqtt]: host is empty; expected a name or an address"),
         (
             bool(re.match(r"[^#+/\x00]+(/[^#+/\x00]+)*\Z", mqtt.root)),
-            "[mqtt]: root is %r; expected topic levels without # and +, and no / at either end" % mqtt.root,
+            "[mqtt]: root is %s; expected topic levels without # and +, and no / at either end" % shown(mqtt.root),
         ),
         (5 <= mqtt.keepalive_s <= 3600, "[mqtt]: keepalive_s is %d; expected 5 to 3600" % mqtt.keepalive_s),
         (
@@ -295,7 +306,7 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
         ),
         (
             mqtt.tls_min_version in ("1.2", "1.3"),
-            '[mqtt]: tls_min_version is %r; expected "1.2" or "1.3"' % mqtt.tls_min_version,
+            '[mqtt]: tls_min_version is %s; expected "1.2" or "1.3"' % shown(mqtt.tls_min_version),
         ),
         (
             bool(mqtt.certificate_file) == bool(mqtt.key_file),
@@ -307,11 +318,11 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
         ),
         (
             model.runtime in RUNTIME_NAMES,
-            "[model]: runtime is %r; expected one of %s" % (model.runtime, ", ".join(RUNTIME_NAMES)),
+            "[model]: runtime is %s; expected one of %s" % (shown(model.runtime), ", ".join(RUNTIME_NAMES)),
         ),
         (
             model.precision in PRECISION_NAMES,
-            "[model]: precision is %r; expected one of %s" % (model.precision, ", ".join(PRECISION_NAMES)),
+            "[model]: precision is %s; expected one of %s" % (shown(model.precision), ", ".join(PRECISION_NAMES)),
         ),
         (
             16 <= model.workspace_mib <= 4096,
@@ -337,13 +348,13 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
             min(publish.classification_interval_s, publish.state_interval_s, publish.health_interval_s) >= 0.1,
             "[publish]: an interval is below 0.1 s; expected at least that",
         ),
-        (store.kind in ("sqlite", "memory"), '[store]: kind is %r; expected "sqlite" or "memory"' % store.kind),
+        (store.kind in ("sqlite", "memory"), '[store]: kind is %s; expected "sqlite" or "memory"' % shown(store.kind)),
         (store.max_bytes >= 1000000, "[store]: max_bytes is %d; expected at least 1000000" % store.max_bytes),
         (0 < store.max_age_days <= 36500, "[store]: max_age_days is %g; expected above 0" % store.max_age_days),
         (
             config.prometheus.listen == "" or address_from_listen(config.prometheus.listen) is not None,
-            '[prometheus]: listen is %r; expected "127.0.0.1:9464", "[::1]:9464", or the port alone for loopback'
-            % config.prometheus.listen,
+            '[prometheus]: listen is %s; expected "127.0.0.1:9464", "[::1]:9464", or the port alone for loopback'
+            % shown(config.prometheus.listen),
         ),
     ]
     for source in config.source:
@@ -360,17 +371,17 @@ def _is_time(text: str) -> bool:
 
 
 def _source_conditions(source: SourceConfig) -> List[Tuple[bool, str]]:
-    where = "[[source]] %r: " % source.name
+    where = "[[source]] %s: " % shown(source.name)
     return [
         (
             source.type in ("microphone", "file", "stdin"),
-            where + 'type is %r; expected "microphone", "file" or "stdin"' % source.type,
+            where + 'type is %s; expected "microphone", "file" or "stdin"' % shown(source.type),
         ),
         (source.type != "file" or source.path != "", where + "a file needs path"),
         (source.type == "file" or source.start_time == "", where + 'start_time belongs to type "file" alone'),
         (
             source.start_time in ("", FROM_FILE) or _is_time(source.start_time),
-            where + 'start_time is %r; expected a time as "2026-10-01T12:34:56Z", or "file"' % source.start_time,
+            where + 'start_time is %s; expected a time as "2026-10-01T12:34:56Z", or "file"' % shown(source.start_time),
         ),
         (source.type == "file" or source.path == "", where + 'path belongs to type "file" alone'),
         (
@@ -395,6 +406,6 @@ def _source_conditions(source: SourceConfig) -> List[Tuple[bool, str]]:
         ),
         (
             source.sample_format in ("s16le", "s24le", "s32le", "f32le"),
-            where + "sample_format is %r; expected s16le, s24le, s32le or f32le" % source.sample_format,
+            where + "sample_format is %s; expected s16le, s24le, s32le or f32le" % shown(source.sample_format),
         ),
     ]

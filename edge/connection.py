@@ -5,6 +5,7 @@ resending) outlives the link, and no thread but the caller's touches paho.
 """
 
 import fcntl
+import reprlib
 import select
 import socket
 import struct
@@ -139,7 +140,13 @@ class Connection:
             0.0 if has_pending else max(0.0, timeout_s),
         )
         if link in readable or has_pending:
-            self._client.loop_read()
+            try:
+                self._client.loop_read()
+            except (ValueError, LookupError, struct.error, TypeError, MemoryError) as error:  # paho, of broken packets
+                raise NoConnectionError(
+                    "broker %s sends what is no MQTT (%s)" % (address_of(self._config), _in_short(error)),
+                    "see what listens there, and what lies on the way",
+                ) from error
         if link in writable:
             self._client.loop_write()
         if wakeup is not None and wakeup in readable:
@@ -203,8 +210,12 @@ class Connection:
             self._trouble = text
 
     def _hear_message(self, _client: Any, _userdata: Any, message: Any) -> None:
+        try:
+            topic = str(message.topic)
+        except UnicodeDecodeError:  # no topic of ours
+            return
         if self._on_message is not None:
-            self._on_message(Received(message.topic, bytes(message.payload), bool(message.retain)))
+            self._on_message(Received(topic, bytes(message.payload), bool(message.retain)))
 
 
 class Wakeup:
@@ -260,6 +271,10 @@ def _new_client(client_id: str) -> Any:
     versions = getattr(paho, "CallbackAPIVersion", None)  # paho 2 wants it said
     leading = (versions.VERSION2,) if versions else ()
     return client_class(*leading, client_id=client_id, clean_session=True, reconnect_on_failure=False)
+
+
+def _in_short(error: Exception) -> str:
+    return "%s: %s" % (type(error).__name__, reprlib.repr(str(error)))
 
 
 def _code_from(code: Any) -> int:

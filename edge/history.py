@@ -25,6 +25,7 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _FORMATS = ("%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M")
 _OFFSET = re.compile(r"(.*?)(Z|[+-]\d\d:\d\d)?\Z", re.DOTALL)
 _EPOCH = dt.datetime(1970, 1, 1)
+_LAST_MS = 253402300800000  # the year 10000
 _HEADINGS = ("TIME (UTC)", "SOURCE", "TYPE", "PHASE", "LABEL", "SECONDS", "LEVEL", "SCORE", "BROKER")
 _ROW = "%-24s  %-10s  %-12s  %-6s  %-16s  %8s  %12s  %5s  %s\n"
 
@@ -44,8 +45,7 @@ class Wanted(NamedTuple):
 
     def takes(self, values: JsonObject) -> bool:
         """Whether a message with this payload is meant."""
-        time_ms = values.get("ts_ms")
-        time_s = time_ms / 1000.0 if isinstance(time_ms, int) else 0.0
+        time_s = _time_s(values) or 0.0
         if (self.from_s is not None and time_s < self.from_s) or (self.to_s is not None and time_s >= self.to_s):
             return False
         pairs = ((self.source, "source"), (self.type, "type"), (self.label, "label"))
@@ -97,8 +97,9 @@ def write_history(directory: Path, wanted: Wanted, results: TextIO, *, as_json: 
             count += 1
             is_acknowledged = entry.id not in waiting
             if as_json:
-                told = dict(topic=entry.message.topic, acknowledged=is_acknowledged, **values)
-                results.write(json.dumps(told, separators=(",", ":"), ensure_ascii=False) + "\n")
+                told = {"topic": entry.message.topic, "acknowledged": is_acknowledged}
+                told.update((name, values[name]) for name in values if name not in told)
+                results.write(_json_line(told))
             else:
                 results.write(_ROW % _columns(values, is_acknowledged))
     return count
@@ -188,9 +189,9 @@ def _found(database: Database, wanted: Wanted) -> Iterator[Tuple[Entry, JsonObje
 
 
 def _columns(values: JsonObject, is_acknowledged: bool) -> Tuple[str, ...]:
-    time_ms = values.get("ts_ms")
+    time_s = _time_s(values)
     return (
-        rfc3339_from_epoch(time_ms / 1000.0) if isinstance(time_ms, int) else "-",
+        rfc3339_from_epoch(time_s) if time_s is not None else "-",
         _text(values.get("source")),
         _text(values.get("type")),
         _text(values.get("phase")),
@@ -204,8 +205,9 @@ def _columns(values: JsonObject, is_acknowledged: bool) -> Tuple[str, ...]:
 
 def _level(values: JsonObject) -> str:
     for name, unit in (("laeq_db", "dB(A)"), ("laeq_dbfs", "dBFS")):
-        if isinstance(values.get(name), (int, float)):
-            return "%.1f %s" % (values[name], unit)
+        level = _number(values.get(name), "%.1f")
+        if level != "-":
+            return "%s %s" % (level, unit)
     return "-"
 
 
@@ -214,7 +216,22 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any, form: str) -> str:
-    return form % value if isinstance(value, (int, float)) and not isinstance(value, bool) else "-"
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return form % value if is_number and abs(value) < 1e15 else "-"
+
+
+def _time_s(values: JsonObject) -> Optional[float]:
+    """Of a message, where it tells one that a calendar has."""
+    time_ms = values.get("ts_ms")
+    return time_ms / 1000.0 if isinstance(time_ms, int) and 0 <= time_ms < _LAST_MS else None
+
+
+def _json_line(told: JsonObject) -> str:
+    try:
+        line = json.dumps(told, separators=(",", ":"), ensure_ascii=False) + "\n"
+    except RecursionError:  # not as we write them
+        line = json.dumps({"topic": told["topic"], "acknowledged": told["acknowledged"]}) + "\n"
+    return line.encode("utf-8", "replace").decode("utf-8")
 
 
 def _offset_s(offset: Optional[str]) -> float:

@@ -25,7 +25,7 @@ def restart_ends(store: Store, factory: MessageFactory) -> List[Message]:
     for event in store.open_events():
         try:
             ends.append(_end_of(event, factory))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:  # not as we write them
             _LOGGER.error("event %r of the last start cannot be ended: %s", event.message.payload[:500], error)
     if ends:
         _LOGGER.warning("%d events had no end when the last start was cut off; they get it now", len(ends))

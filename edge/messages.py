@@ -42,6 +42,8 @@ __all__ = [
 _EPOCH = dt.datetime(1970, 1, 1)
 _SLUG = re.compile(SLUG_PATTERN + r"\Z")
 
+_MOST_MS = 1 << 53  # of a time: beyond it a float is not exact
+
 
 def rfc3339_from_epoch(epoch_s: float) -> str:
     """UTC with milliseconds: 2026-10-01T12:34:56.789Z."""
@@ -72,13 +74,16 @@ def mark_replayed(payload: bytes) -> bytes:
     if "replayed" not in values:
         return payload
     values["replayed"] = True
-    return payload_from_values(values)
+    try:
+        return payload_from_values(values)
+    except (ValueError, RecursionError):  # not as we write them
+        return payload
 
 
 def time_ms_of(payload: bytes) -> Optional[int]:
     """When what a payload tells of was, milliseconds since the epoch; None where it does not say."""
     value = values_from_payload(payload).get("ts_ms")
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MOST_MS else None
 
 
 def payload_from_values(values: JsonObject) -> bytes:
@@ -90,7 +95,7 @@ def values_from_payload(payload: bytes) -> JsonObject:
     """The payload's JSON object; an empty one where it holds none."""
     try:
         values = json.loads(payload.decode("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
 

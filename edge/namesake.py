@@ -54,7 +54,7 @@ class NameGuard:
         info = info_from(received.payload)
         if info is None or info["boot_id"] == self._boot_id:
             return
-        installation = _printable(info.get("installation") or "of an older version")
+        installation = printable(info.get("installation") or "of an older version")
         is_from_before = received.retained and self._connections < 2  # else it is said now, or has overwritten ours
         if is_from_before and (installation == self._installation_id or not self._was_online):
             return
@@ -75,11 +75,11 @@ def info_from(payload: bytes) -> Optional[Dict[str, Any]]:
 
 def describe_namesake(node: str, info: Dict[str, Any], installation_id: Optional[str]) -> str:
     """One line: who it is, and how to mend it."""
-    site = " at %s" % _printable(info["site"]) if info.get("site") else ""
+    site = " at %s" % printable(info["site"]) if info.get("site") else ""
     who = "installation %s%s, %s" % (
-        _printable(info.get("installation")),
+        printable(info.get("installation")),
         site,
-        _printable(info.get("machine")),
+        printable(info.get("machine")),
     )
     if info.get("installation") == installation_id:
         return (
@@ -89,5 +89,7 @@ def describe_namesake(node: str, info: Dict[str, Any], installation_id: Optional
     return "another node publishes as %r too (%s); give one of the two another name in [node]" % (node, who)
 
 
-def _printable(value: Any) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in str(value))[:100]
+def printable(value: Any) -> str:
+    """What somebody sent, for a line of text: cut, and nothing in it that moves a cursor."""
+    text = str(value) if value is None or isinstance(value, (str, int, float)) else "?"
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:100])

@@ -12,7 +12,7 @@ from typing import Optional
 
 from edge.clock import SystemClock, read_machine_boot_id
 from edge.message_types import COMMON_FIELDS, MESSAGE_TYPES
-from edge.messages import payload_from_values, rfc3339_from_epoch, values_from_payload
+from edge.messages import payload_from_values, rfc3339_from_epoch, time_ms_of, values_from_payload
 from edge.records import Message
 
 _EPOCH = dt.datetime(1970, 1, 1)
@@ -48,18 +48,22 @@ def redate(message: Message, utc_offset_s: float) -> Message:
         utc_offset_s: UTC minus monotonic time, in the start of the machine that `dating` names.
     """
     values = values_from_payload(message.payload)
-    kind = MESSAGE_TYPES.get(str(values.get("type")))
-    if message.dating is None or kind is None or not isinstance(values.get("ts_ms"), int):
+    kind = MESSAGE_TYPES.get(_text(values.get("type")))
+    if message.dating is None or kind is None or time_ms_of(message.payload) is None:
         return message
-    time_ms = int(round((message.dating.monotonic_s + utc_offset_s) * 1000.0))
-    shift_ms = time_ms - values["ts_ms"]
     names = [field.name for field in COMMON_FIELDS + kind.fields if field.kind == "time"]
     try:
+        time_ms = int(round((message.dating.monotonic_s + utc_offset_s) * 1000.0))
+        shift_ms = time_ms - values["ts_ms"]
         values.update((name, _moved(values[name], shift_ms)) for name in names if values.get(name) is not None)
-    except (TypeError, ValueError):
+        values.update(ts_ms=time_ms, clock="synced")
+        return message._replace(payload=payload_from_values(values), dating=None)
+    except (TypeError, ValueError, OverflowError, RecursionError):
         return message
-    values.update(ts_ms=time_ms, clock="synced")
-    return message._replace(payload=payload_from_values(values), dating=None)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _moved(time_utc: str, shift_ms: int) -> str:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, NamedTuple, Tuple
 
-from engines.errors import BundleError, FrontendError
+from engines.errors import BundleError, FrontendError, shown
 from engines.frontend import FrontendSpec, frontend_spec_from_mapping
 from engines.windows import SHORT_CLIP_RULES
 
@@ -89,11 +89,15 @@ def load_bundle(path: Path) -> Bundle:
     path = Path(path)
     values = _read_manifest(path)
     _check_fields(path, "manifest", values, _MANIFEST_FIELDS)
+    if not _is_short_line(values["name"]):  # it goes into every message
+        raise BundleError(
+            "bundle %s: name is %s; expected 1 to 64 printable characters" % (path, shown(values["name"]))
+        )
     labels = _read_labels(path, values["labels"])
     for field, allowed in (("score_type", SCORE_TYPES), ("short_clip", SHORT_CLIP_RULES), ("clip_rule", CLIP_RULES)):
         if values[field] not in allowed:
             raise BundleError(
-                "bundle %s: %s is %r; this version knows %s" % (path, field, values[field], ", ".join(allowed))
+                "bundle %s: %s is %s; this version knows %s" % (path, field, shown(values[field]), ", ".join(allowed))
             )
     missing = [name for name in _TRAINING_FIELDS if name not in values["training"]]
     if missing:
@@ -135,6 +139,8 @@ def _read_manifest(path: Path) -> Dict[str, Any]:
         )
     manifest = path / MANIFEST_NAME
     try:
+        if not manifest.is_file():  # a pipe would keep us waiting
+            raise BundleError("bundle %s: %s is missing or no file; copy the bundle again" % (path, MANIFEST_NAME))
         if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
             raise BundleError("bundle %s: %s is larger than 1 MiB; this is no manifest" % (path, MANIFEST_NAME))
         values = json.loads(manifest.read_bytes().decode("utf-8"))
@@ -150,36 +156,46 @@ def _read_manifest(path: Path) -> Dict[str, Any]:
     if not isinstance(values, dict) or values.get("schema") != SCHEMA or isinstance(values.get("schema"), bool):
         schema = values.get("schema") if isinstance(values, dict) else None
         raise BundleError(
-            "bundle %s has schema %r; this version reads schema %d: export it again, or update the node"
-            % (path, schema, SCHEMA)
+            "bundle %s has schema %s; this version reads schema %d: export it again, or update the node"
+            % (path, shown(schema), SCHEMA)
         )
     return values
 
 
 def _check_fields(path: Path, where: str, values: Any, fields: Dict[str, Any]) -> None:
     if not isinstance(values, dict):
-        raise BundleError("bundle %s: %s is %r; expected an object" % (path, where, values))
+        raise BundleError("bundle %s: %s is %s; expected an object" % (path, where, shown(values)))
     missing, unknown = sorted(set(fields) - set(values)), sorted(set(values) - set(fields))
     if missing or unknown:
         raise BundleError(
             "bundle %s: %s has missing fields %s and unknown fields %s; export the bundle again"
-            % (path, where, missing, unknown)
+            % (path, where, shown(missing), shown(unknown))
         )
     for name, kind in fields.items():
         value = values[name]
         fits = isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool)
-        if not fits or (isinstance(value, float) and not math.isfinite(value)):
+        # JSON as Python reads it has NaN, Infinity and whole numbers without end
+        if not fits or (isinstance(value, float) and not math.isfinite(value)) or _is_beyond_float(value):
             raise BundleError(
-                "bundle %s: %s field %s is %r; expected %s"
-                % (path, where, name, value, getattr(kind, "__name__", "a finite number"))
+                "bundle %s: %s field %s is %s; expected %s"
+                % (path, where, name, shown(value), getattr(kind, "__name__", "a finite number"))
             )
+
+
+def _is_short_line(text: str) -> bool:
+    return 0 < len(text) <= 64 and text.isprintable()
+
+
+def _is_beyond_float(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) >= 1e300
 
 
 def _read_labels(path: Path, labels: Any) -> Tuple[str, ...]:
     wrong = [label for label in labels if not isinstance(label, str) or not LABEL.match(label)]
     if wrong or len(labels) < 2 or len(set(labels)) != len(labels):
         raise BundleError(
-            "bundle %s: labels %r; expected at least two different names of a-z, 0-9, _ and -" % (path, wrong or labels)
+            "bundle %s: labels %s; expected at least two different names of a-z, 0-9, _ and -"
+            % (path, shown(wrong or labels))
         )
     return tuple(labels)
 
@@ -198,9 +214,9 @@ def _read_decision(path: Path, values: Any, labels: Tuple[str, ...]) -> Decision
     inside = all(0 < value <= 1 for value in list(values["thresholds"].values()) + [foreign.threshold])
     if values["temperature"] <= 0 or not inside or foreign.method not in FOREIGN_METHODS or foreign.slope <= 0:
         raise BundleError(
-            "bundle %s: decision has temperature %r, foreign %r; expected a temperature and slope above "
+            "bundle %s: decision has temperature %s, foreign %s; expected a temperature and slope above "
             "0, thresholds above 0 up to 1, and a method of %s"
-            % (path, values["temperature"], values["foreign"], ", ".join(FOREIGN_METHODS))
+            % (path, shown(values["temperature"]), shown(values["foreign"]), ", ".join(FOREIGN_METHODS))
         )
     return DecisionParameters(float(values["temperature"]), dict(values["thresholds"]), foreign)
 
@@ -212,10 +228,13 @@ def _verify_files(path: Path, files: Dict[str, Any]) -> Dict[str, str]:
             "bundle %s: the manifest lists no digest of %s; export the bundle again" % (path, ", ".join(unlisted))
         )
     for name, expected in files.items():
-        if not isinstance(expected, str) or Path(name).name != name:
+        if not isinstance(expected, str) or not _is_short_line(name) or Path(name).name != name or name == "..":
             raise BundleError(
-                "bundle %s: files entry %r: %r; expected a file name and its SHA-256" % (path, name, expected)
+                "bundle %s: files entry %s: %s; expected a file name and its SHA-256"
+                % (path, shown(name), shown(expected))
             )
+        if (path / name).exists() and not (path / name).is_file():
+            raise BundleError("bundle %s: %s is no file; copy the bundle again" % (path, name))
         try:
             given = sha256_of_file(path / name)
         except OSError as error:
@@ -225,6 +244,6 @@ def _verify_files(path: Path, files: Dict[str, Any]) -> Dict[str, str]:
         if given != expected:
             raise BundleError(
                 "bundle %s: %s has SHA-256 %s...; its manifest expects %s...: the file is damaged or was "
-                "changed, copy the bundle again" % (path, name, given[:12], expected[:12])
+                "changed, copy the bundle again" % (path, name, given[:12], shown(expected[:12])[1:-1])
             )
     return dict(files)

@@ -1,5 +1,23 @@
 """Errors of the contract. Each message says what was given, what was expected and how to mend it."""
 
+import reprlib
+from typing import Any
+
+
+class _Shown(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 200
+        self.maxlevel = 3
+
+    def repr_int(self, x: int, level: int) -> str:  # noqa: ARG002 - the name of the base class's
+        return repr(x) if x.bit_length() <= 256 else "a number of %d bits" % x.bit_length()
+
+
+def shown(value: Any) -> str:
+    """A given value for a message: as `repr` shows it, in one line, and cut where it is long or deep."""
+    return _Shown().repr(value)
+
 
 class EngineError(Exception):
     """Base of every error that `engines` raises on bad input."""

@@ -10,7 +10,7 @@ from typing import Any, Dict, NamedTuple
 
 import numpy as np
 
-from engines.errors import FrontendError
+from engines.errors import FrontendError, shown
 
 
 class FrontendSpec(NamedTuple):
@@ -78,7 +78,7 @@ def frontend_spec_from_mapping(values: Dict[str, Any]) -> FrontendSpec:
     if missing or unknown:
         raise FrontendError(
             "front end has missing fields %s and unknown fields %s; expected exactly %s"
-            % (missing, unknown, sorted(types))
+            % (shown(missing), shown(unknown), sorted(types))
         )
     read = {name: _value_of_type(name, values[name], kind) for name, kind in types.items()}
     spec = FrontendSpec(**read)
@@ -95,15 +95,15 @@ def _value_of_type(name: str, value: Any, kind: Any) -> Any:
         return int(value)
     if kind in (str, bool) and isinstance(value, kind):
         return value
-    raise FrontendError("front end field %s is %r; expected a value of type %s" % (name, value, kind.__name__))
+    raise FrontendError("front end field %s is %s; expected a value of type %s" % (name, shown(value), kind.__name__))
 
 
 def _check(spec: FrontendSpec) -> None:
     for name, allowed in _SUPPORTED.items():
         if getattr(spec, name) not in allowed:
             raise FrontendError(
-                "front end field %s is %r; this version computes %s"
-                % (name, getattr(spec, name), " or ".join(map(repr, allowed)))
+                "front end field %s is %s; this version computes %s"
+                % (name, shown(getattr(spec, name)), " or ".join(map(repr, allowed)))
             )
     low, high = _N_FFT_RANGE
     conditions = [

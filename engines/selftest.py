@@ -1,12 +1,13 @@
 """The self-test: does this device give the answers that the trainer recorded for a real sound?"""
 
 import zipfile
+import zlib
 from typing import NamedTuple, Union
 
 import numpy as np
 
 from engines.bundle import Bundle
-from engines.errors import BundleError, SelfTestError
+from engines.errors import BundleError, SelfTestError, shown
 from engines.runtimes.base import DeviceRuntime, Runtime
 from engines.streaming import StreamingLogMel
 
@@ -16,6 +17,25 @@ LOGMEL_TOLERANCE_DB = 5e-3
 # rounding any more. Below single precision the best class must be the recorded one, too.
 LOGIT_TOLERANCES = {"fp32": 5e-3, "fp16": 0.1, "int8": 1.0}
 LOGIT_TOLERANCE = LOGIT_TOLERANCES["fp32"]
+
+
+# a damaged archive: of its directory, its compression, the arrays' headers (which Python parses), their sizes
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    SyntaxError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    NotImplementedError,
+    RuntimeError,
+    AttributeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class SelfTestReference(NamedTuple):
@@ -44,9 +64,10 @@ def load_selftest(bundle: Bundle) -> SelfTestReference:
     try:
         with np.load(str(bundle.path / "selftest.npz"), allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name], np.float32) for name in shapes}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise BundleError(
-            "bundle %s: selftest.npz cannot be read (%s); export the bundle again" % (bundle.path, error)
+            "bundle %s: selftest.npz cannot be read (%s); export the bundle again"
+            % (bundle.path, shown(str(error))[1:-1])
         ) from error
     for name, shape in shapes.items():
         if arrays[name].shape != shape or not np.isfinite(arrays[name]).all():

@@ -4,6 +4,7 @@ A record is a header and a payload. HELLO and FAILURE carry one JSON object, AUD
 """
 
 import json
+import reprlib
 import struct
 from typing import Any, Dict, NamedTuple, Optional
 
@@ -19,6 +20,7 @@ SAMPLE_BYTES = {"s16le": 2, "s32le": 4}  # formats that are captured
 _MAGIC = b"SCAP"
 _HEADER = struct.Struct("<4sBBHQqIII")
 HEADER_BYTES = _HEADER.size
+_MAX_RATE_HZ, _MAX_CHANNELS = 1 << 22, 1 << 10  # a sound card that says more talks nonsense
 _MAX_PAYLOAD_BYTES = 1 << 24  # a tenth of a second of 64 channels at 192 kHz is 5 MB
 
 
@@ -41,10 +43,10 @@ class Record(NamedTuple):
         """The JSON object of a HELLO or FAILURE."""
         try:
             values = json.loads(self.payload.decode("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FramingError("a record of kind %d does not hold JSON (%s)" % (self.kind, error)) from None
         if not isinstance(values, dict):
-            raise FramingError("a record of kind %d holds %r, expected an object" % (self.kind, values))
+            raise FramingError("a record of kind %d holds %s, expected an object" % (self.kind, reprlib.repr(values)))
         return values
 
 
@@ -74,10 +76,12 @@ def stream_format_from_hello(record: Record) -> StreamFormat:
             int(values["channels"]),
             int(values.get("refused_rate_hz", 0)),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise FramingError("a greeting without a usable %s" % error) from None
-    if stream.sample_format not in SAMPLE_BYTES or stream.sample_rate_hz < 1 or stream.channels < 1:
-        raise FramingError("a greeting of %s" % (stream,))
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise FramingError("a greeting of %s: %s" % (reprlib.repr(values), reprlib.repr(str(error)))) from None
+    if stream.sample_format not in SAMPLE_BYTES or not (
+        0 < stream.sample_rate_hz <= _MAX_RATE_HZ and 0 < stream.channels <= _MAX_CHANNELS
+    ):
+        raise FramingError("a greeting of %s" % reprlib.repr(values))
     return stream
 
 

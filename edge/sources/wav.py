@@ -21,6 +21,7 @@ _FORMATS = {
     (_TAG_FLOAT, 4): "f32le",
     (_TAG_FLOAT, 8): "f64le",
 }
+_MAX_CHUNKS = 1000  # recorders write a handful; a file of zeros would hold one every eight bytes
 # Writers to a pipe do not know the length: ffmpeg promises 0xFFFFFFFF bytes, sox and arecord just under 2^31.
 _UNKNOWN_LENGTH_FROM = 0x7FFF0000
 
@@ -55,7 +56,7 @@ def wav_header_from_file(file: BinaryIO, size_bytes: int, what: str) -> WavHeade
     """
     form: Optional[Tuple[str, int, int, int]] = None
     offset = 12
-    while True:
+    for _ in range(_MAX_CHUNKS):
         file.seek(offset)
         chunk = file.read(8)
         if len(chunk) < 8:
@@ -68,6 +69,8 @@ def wav_header_from_file(file: BinaryIO, size_bytes: int, what: str) -> WavHeade
         elif kind == b"data":
             break
         offset += 8 + length + length % 2
+    else:
+        raise SourceError("%s: more than %d chunks in its header, and no sound; export it anew" % (what, _MAX_CHUNKS))
     if form is None:
         raise SourceError("%s: its header does not say the format of the samples (no fmt chunk); export it anew" % what)
     sample_format, rate, channels, frame_bytes = form

@@ -8,7 +8,7 @@ and written now and then; a stretch that is out of date sends some messages twic
 import os
 import sqlite3
 from pathlib import Path
-from typing import Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Iterable, List, NamedTuple, Optional, Tuple
 
 from edge.records import Dating, Message
 from edge.storage.faults import DamagedError, DiskError, fault_from
@@ -24,6 +24,9 @@ _BUSY_S = 10.0  # `history --republish` writes too, in an instant
 _PAGE_BYTES = 512
 _CHECKPOINT_PAGES = 2000
 _LOG_BYTES = 4 << 20
+_MOST_ID = 1 << 40
+_MOST_S = 1e12  # of a time
+_LEAST_ROW_BYTES = 16
 
 _SCHEMA = (
     # where messages went; `payload` is the first of them, by which the others are compressed
@@ -84,6 +87,7 @@ class Database:
         try:
             if not self._path.exists():  # made here for its mode, which the log files take from it
                 os.close(os.open(str(self._path), os.O_CREAT | os.O_WRONLY, 0o600))
+            _check_format(self._path)
             self._connect()
             is_new = self._is_new()
             if not is_new:
@@ -171,7 +175,7 @@ class Database:
             raise DamagedError("%d bookmarks" % len(found))
         spans = tuple((first, last) for first, last in self._read("SELECT first, last FROM waiting ORDER BY first"))
         ends = [end for span in spans for end in span]
-        if not all(isinstance(end, int) for end in ends) or ends != sorted(ends):
+        if not all(_is_id(end) for end in ends + list(found[0])) or ends != sorted(ends):
             raise DamagedError("waiting rows out of order")
         return Bookmark(found[0][0], found[0][1], spans)
 
@@ -225,12 +229,21 @@ class Database:
     def _check(self) -> None:
         """See that it is ours, and that both ends can be read; a hole in the middle shows when it is read."""
         self._check_schema()
-        self.read_bookmark()
+        bookmark = self.read_bookmark()
         self.read_again()
         ends = self.first_and_last_id()
+        self._check_range(ends, bookmark)
         if ends is not None:
             self.read_range(ends[0], ends[1], 10)
             self.read_range(ends[1] - 10, ends[1], 10)
+
+    def _check_range(self, ends: Optional[Span], bookmark: Bookmark) -> None:
+        """Ids are dense: more of them than the file has room for, or waiting ones beyond them, are none of ours."""
+        first, last = ends if ends is not None else (1, 0)
+        (pages,), (page_bytes,) = self._read("PRAGMA page_count")[0], self._read("PRAGMA page_size")[0]
+        is_beyond = any(span[0] < first or span[1] > last for span in bookmark.waiting)
+        if not _is_id(first) or not _is_id(last) or (last - first) * _LEAST_ROW_BYTES > pages * page_bytes or is_beyond:
+            raise DamagedError("messages %d to %d of which %r wait" % (first, last, bookmark.waiting[:10]))
 
     def _check_schema(self) -> None:
         application_id = self._cursor.execute("PRAGMA application_id").fetchone()[0]
@@ -282,6 +295,10 @@ class Database:
 
     def _entry_from(self, row: tuple) -> Entry:
         each, put_ms, synced, topic_id, payload, machine_boot_id, monotonic_s = row
+        is_dated = isinstance(machine_boot_id, str) and isinstance(monotonic_s, float) and abs(monotonic_s) < _MOST_S
+        is_sound = isinstance(put_ms, int) and abs(put_ms) < 1000 * _MOST_S and synced in (0, 1)
+        if not is_sound or not isinstance(payload, bytes) or not (machine_boot_id is None or is_dated):
+            raise DamagedError("message %s is not as it was written" % each)
         if not self._topics.knows_id(topic_id):
             self._read_topics()
         dating = None if machine_boot_id is None else Dating(machine_boot_id, monotonic_s)
@@ -289,6 +306,18 @@ class Database:
 
     def _read_topics(self) -> None:
         self._topics.learn(self._read("SELECT id, name, qos, retain, payload FROM topic"))
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int) and 0 <= value < _MOST_ID
+
+
+def _check_format(path: Path) -> None:
+    """SQLite would take a file of a later format for one that nobody may write, and for ever."""
+    with open(str(path), "rb") as file:
+        versions = file.read(20)[18:]
+    if versions and max(versions) > 2:
+        raise DamagedError("a file format that SQLite does not write")
 
 
 def sync_directory(directory: Path) -> None:

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Optional
 
 _FULL_BELOW_BYTES = 256 * 1024  # a file system with less to spare cannot take a write-ahead log
-_DAMAGED = ("malformed", "not a database", "no such table", "no such column", "unsupported file format")
+_DAMAGED = (
+    "malformed",
+    "not a database",
+    "no such table",
+    "no such column",
+    "unsupported file format",
+    "Could not decode",
+)
 
 
 class DamagedError(Exception):

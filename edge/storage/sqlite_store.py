@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Set
 
 from edge.clock import SystemClock
 from edge.config import StoreConfig
@@ -94,6 +94,10 @@ class SqliteStore(Store):
             set_aside = self._writer.set_aside
         found = [StoredRow(each.row, each.message, each.put_ms) for each in pending]
         entries = self._read(sorted(row_of), set_aside)
+        if entries is None:
+            entries = []
+        elif len(entries) < len(row_of):
+            self._drop_missing(set(row_of.values()) - {row_of[entry.id] for entry in entries}, set_aside)
         found += [StoredRow(row_of[entry.id], entry.message, entry.put_ms) for entry in entries]
         return [stored._replace(put_ms=0) if stored.row in once_more else stored for stored in sorted(found)]
 
@@ -135,16 +139,25 @@ class SqliteStore(Store):
         """See Store.  What memory holds is written, if the disk takes it within some seconds."""
         self._writer.close(_CLOSE_S)
 
-    def _read(self, ids: List[int], set_aside: int) -> List[Entry]:
-        """Messages of the file that was there when so many had been set aside."""
+    def _drop_missing(self, rows: Set[int], set_aside: int) -> None:
+        """These are said to wait and are not there: later ones would wait behind them for ever."""
+        with self._condition:
+            if set_aside == self._writer.set_aside:
+                lost = sum(self._ledger.ack(row) for row in rows)
+                self._ledger.dropped += lost
+                if lost:
+                    self._writer.note_acknowledged()
+                    _LOGGER.error("store: %d messages that waited are not in the file, and are given up", lost)
+
+    def _read(self, ids: List[int], set_aside: int) -> Optional[List[Entry]]:
+        """Messages of the file that was there when so many had been set aside; None where it cannot be read."""
+        entries: Optional[List[Entry]] = None
         try:
             entries = self._reader.read(ids)
         except DamagedError as error:
-            entries = []
             with self._condition:
                 self._writer.note_damage(str(error), set_aside)
         except DiskError as error:
-            entries = []
             _LOGGER.warning("store: %s", error)
         with self._condition:
-            return entries if set_aside == self._writer.set_aside else []
+            return entries if set_aside == self._writer.set_aside else None

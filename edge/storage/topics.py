@@ -5,11 +5,13 @@ kept whole: an event of 660 bytes becomes 70 to 100.
 """
 
 import zlib
-from typing import Dict, Iterable, Tuple
+from typing import Any, Dict, Iterable, Tuple
 
 from edge.records import Message
 from edge.storage.faults import DamagedError
 
+_MAX_NAME = 16000  # characters; MQTT has 65535 bytes for it
+_MAX_PAYLOAD_BYTES = 1 << 20  # ours are a few hundred; a damaged file may promise gigabytes
 _OPTIONS = (6, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_DEFAULT_STRATEGY)
 
 
@@ -21,8 +23,12 @@ class Topics:
         self._firsts: Dict[int, Message] = {}
 
     def learn(self, rows: Iterable[tuple]) -> None:
-        """Take in what the file holds: id, name, qos, retain, first payload."""
+        """Take in what the file holds: id, name, qos, retain, first payload.  Raises DamagedError.
+
+        What no broker takes must not get out of the file: it could neither be sent nor passed over.
+        """
         for topic_id, name, qos, retain, payload in rows:
+            _check_topic(name, qos, retain, payload)
             self._firsts[topic_id] = Message(name, payload, qos, bool(retain), True)
             self._ids[(name, qos, bool(retain))] = topic_id
 
@@ -52,12 +58,18 @@ class Topics:
         try:
             first = self._firsts[topic_id]
             expander = zlib.decompressobj(zdict=first.payload) if first.payload else zlib.decompressobj()
-            payload = expander.decompress(content) + expander.flush()
+            payload = expander.decompress(content, _MAX_PAYLOAD_BYTES)
         except (KeyError, TypeError, zlib.error) as error:
             raise DamagedError("a message of topic %s cannot be read: %s" % (topic_id, error)) from error
         if not expander.eof:
-            raise DamagedError("a message of topic %s is cut off" % topic_id)
+            raise DamagedError("a message of topic %s is cut off, or longer than any" % topic_id)
         return first._replace(payload=payload)
+
+
+def _check_topic(name: Any, qos: Any, retain: Any, payload: Any) -> None:
+    is_name = isinstance(name, str) and 0 < len(name) <= _MAX_NAME and not set(name) & set("+#\0")
+    if not is_name or qos not in (0, 1, 2) or retain not in (0, 1) or not isinstance(payload, bytes):
+        raise DamagedError("a topic that is none: %.100r, QoS %.20r" % (name, qos))
 
 
 def _key(message: Message) -> Tuple[str, int, bool]:

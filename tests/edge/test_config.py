@@ -274,7 +274,7 @@ def test_what_is_not_utf_8_is_refused(tmp_path, content):
 
 
 def test_a_file_too_long_is_refused_and_not_cut(tmp_path):
-    assert "1 MiB" in refusal(tmp_path, LEAST + "# filler\n" * 120000)
+    assert "256 KiB" in refusal(tmp_path, LEAST + "# filler\n" * 120000)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
