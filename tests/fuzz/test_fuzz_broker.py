@@ -19,7 +19,7 @@ from edge.connection_errors import NoConnectionError
 from edge.namesake import NameGuard
 from tests.edge.socket_broker import SocketBroker
 from tests.fuzz.inputs import check_message, fuzzed, one_input
-from tests.fuzz.mutations import ODD_VALUES, damaged_bytes, damaged_json, nested
+from tests.fuzz.mutations import ODD_VALUES, damaged_bytes, damaged_json, json_of, nested
 
 STATUS, INFO, CHECK = "soundclr/corner/status", "soundclr/corner/info", "soundclr/corner/check"
 INFO_VALUES = {
@@ -37,7 +37,7 @@ INFO_VALUES = {
 PAYLOADS = st.one_of(
     damaged_json([INFO_VALUES]),
     st.tuples(st.sampled_from(["installation", "site", "machine", "namesake", "boot_id"]), ODD_VALUES).map(
-        lambda pair: json.dumps(dict(INFO_VALUES, **{pair[0]: pair[1]})).encode("utf-8")
+        lambda pair: json_of(dict(INFO_VALUES, **{pair[0]: pair[1]}))
     ),
     st.sampled_from([b"online", b"offline", b"", b"ONLINE", b"online\n"]),
 )
