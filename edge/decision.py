@@ -3,13 +3,13 @@
 No function here reads a clock or keeps state: the same logits and levels give the same answer.
 """
 
-import math
 from typing import Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from edge.config import GateConfig
 from engines.bundle import Bundle
+from engines.foreignness import foreign_probability, foreignness
 
 
 class Verdict(NamedTuple):
@@ -43,14 +43,15 @@ def decide(
     known = np.asarray(logits[: len(bundle.labels)], np.float64)
     probabilities = softmax(known / bundle.decision.temperature)
     scores = {label: float(p) for label, p in zip(bundle.labels, probabilities)}
-    foreign = foreign_probability(logits, bundle)
+    rule = bundle.decision.foreign
+    foreign = float(foreign_probability(foreignness(logits[None], rule.method, len(bundle.labels)), rule)[0])
     if level_dbfs is None:
         return Verdict(scores, None, 0.0, foreign, (), (), "silence")
     label = max(bundle.labels, key=lambda name: scores[name])
     reason: Optional[str] = None
     if not gate_open(level_dbfs, background_dbfs, gate):
         reason = "below_gate"
-    elif foreign >= bundle.decision.foreign.threshold:
+    elif foreign >= rule.threshold:
         reason = "foreign"
     thresholds = bundle.decision.thresholds
     accepted = tuple(name for name in bundle.labels if scores[name] >= thresholds[name]) if reason is None else ()
@@ -69,23 +70,7 @@ def gate_open(level_dbfs: float, background_dbfs: Optional[float], gate: GateCon
     return background_dbfs is None or level_dbfs >= background_dbfs + gate.over_background_db
 
 
-def foreign_probability(logits: np.ndarray, bundle: Bundle) -> float:
-    """How unlike anything known, 0 to 1, by the bundle's rule (`engines.bundle.ForeignRule`)."""
-    rule = bundle.decision.foreign
-    known = np.asarray(logits[: len(bundle.labels)], np.float64)
-    x = -log_sum_exp(known)
-    if rule.method == "reject_logit":
-        x += float(logits[len(bundle.labels)])
-    return 1.0 / (1.0 + math.exp(-min(50.0, max(-50.0, rule.slope * x + rule.intercept))))
-
-
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities.  Shape [K] in and out; sums to 1 whatever the magnitude."""
     powers = np.exp(logits - logits.max())
     return powers / powers.sum()
-
-
-def log_sum_exp(logits: np.ndarray) -> float:
-    """log(sum(exp(logits))) without overflow."""
-    top = float(logits.max())
-    return top + math.log(float(np.exp(logits - top).sum()))

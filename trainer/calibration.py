@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engines.bundle import DecisionParameters, ForeignRule
+from engines.foreignness import foreign_probability, foreignness
 from trainer.data.datasets import UNKNOWN_LABEL
 from trainer.evaluate import Predictions
 from trainer.metrics import (
@@ -42,18 +43,6 @@ class ForeignChoice(NamedTuple):
     foreign_rejected: float  # share of foreign clips that the threshold rejects
 
 
-def foreignness(logits: np.ndarray, method: str, n_labels: int | None = None) -> np.ndarray:
-    """The raw score x of `engines.bundle.ForeignRule`.  [N, K + 1], or for energy [N, K] -> [N].
-
-    Args:
-        n_labels: K; by default all columns but the last.
-    """
-    known = logits[:, : logits.shape[1] - 1 if n_labels is None else n_labels].astype(np.float64)
-    top = known.max(axis=1)
-    energy = -(top + np.log(np.exp(known - top[:, None]).sum(axis=1)))
-    return energy + logits[:, -1] if method == "reject_logit" else energy
-
-
 def choose_foreign_rule(predictions: Predictions, n_labels: int) -> ForeignChoice:
     """Take the extra output (`reject_logit`) where the network has one: it is what training taught; else the energy.
     Map it to 0..1 and set the threshold at which a tenth of the known clips is rejected. The energy is reported
@@ -62,9 +51,10 @@ def choose_foreign_rule(predictions: Predictions, n_labels: int) -> ForeignChoic
     methods = {name: foreignness(predictions.logits, name, n_labels) for name in _methods(predictions, n_labels)}
     method, x = next(iter(methods.items()))
     curve = fit_logistic(x, is_foreign)
-    probability = 1.0 / (1.0 + np.exp(-np.clip(curve.slope * x + curve.intercept, -50, 50)))
+    rule = ForeignRule(method, float(curve.slope), float(curve.intercept), 0.5)
+    probability = foreign_probability(x, rule)
     threshold = float(np.clip(np.quantile(probability[~is_foreign], 1.0 - _KNOWN_REJECTED), 0.05, 0.95))
-    rule = ForeignRule(method, float(curve.slope), float(curve.intercept), round(threshold, 4))
+    rule = rule._replace(threshold=round(threshold, 4))
     return ForeignChoice(
         rule,
         {name: auroc(values, is_foreign) for name, values in methods.items()},

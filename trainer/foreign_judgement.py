@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 
-from trainer.calibration import foreignness
+from engines.foreignness import foreignness
 from trainer.data.clips import Clip, Dataset
 from trainer.data.waveforms import read_waveform
 from trainer.effects import low_pass

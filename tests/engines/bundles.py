@@ -7,29 +7,9 @@ from typing import Any, Callable, Dict, Sequence
 import numpy as np
 
 from engines.bundle import sha256_of_file
-from engines.frontend import FrontendSpec, compute_logmel
+from engines.frontend import compute_logmel
+from tests.engines.frontends import TINY as SPEC
 
-SPEC = FrontendSpec(
-    sample_rate_hz=16000,
-    n_fft=512,
-    win_length=512,
-    hop_length=256,
-    n_mels=32,
-    fmin_hz=0.0,
-    fmax_hz=8000.0,
-    window="hann",
-    mel_scale="slaney",
-    mel_norm="slaney",
-    power=2.0,
-    center=False,
-    amin=1e-10,
-    reference="max",
-    reference_db=0.0,
-    top_db=80.0,
-    window_frames=61,
-    scale=0.025,
-    offset=1.0,
-)
 LABELS = ["low", "high"]
 # A network that hears whether energy lies in the lower or the upper bands: its three outputs are means over a part of
 # the picture. Written down as ONNX bytes by `trainer`-free code below, at opset 13.

@@ -19,32 +19,12 @@ from engines.frontend import (
     mel_filterbank,
     mel_from_hz,
 )
+from tests.engines.frontends import STREET as SPEC
 
 TOLERANCE_DB = 5e-3
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 CLIPS = ("siren-67358.ogg", "car_horn-178402.ogg", "dog-182395.ogg")
 
-SPEC = FrontendSpec(
-    sample_rate_hz=22050,
-    n_fft=1024,
-    win_length=1024,
-    hop_length=512,
-    n_mels=64,
-    fmin_hz=0.0,
-    fmax_hz=11025.0,
-    window="hann",
-    mel_scale="slaney",
-    mel_norm="slaney",
-    power=2.0,
-    center=False,
-    amin=1e-10,
-    reference="max",
-    reference_db=0.0,
-    top_db=80.0,
-    window_frames=171,
-    scale=0.025,
-    offset=1.0,
-)
 FIXED = SPEC._replace(reference="fixed", reference_db=20.0)
 SHORT_WINDOW = SPEC._replace(win_length=800, hop_length=220, window_frames=100, fmin_hz=50.0, fmax_hz=8000.0)
 SPECS = {"max": SPEC, "fixed": FIXED, "short window": SHORT_WINDOW}

@@ -8,9 +8,10 @@ import timm
 import torch
 
 from engines.bundle import load_bundle
+from engines.foreignness import foreignness
 from engines.runtimes import open_runtime
 from engines.selftest import run_selftest
-from trainer.calibration import choose_decision, foreignness, measure
+from trainer.calibration import choose_decision, measure
 from trainer.cli import main
 from trainer.evaluate import Predictions, load_averaged_model, load_predictions
 from trainer.inference import compute_clip_logits, cut_windows
@@ -163,7 +164,7 @@ def predictions(n=300, seed=0):
 def test_the_rejection_rule_rejects_a_tenth_of_the_known():
     given = predictions()
     decision, choice = choose_decision(given, ["a", "b", "c"])
-    x = foreignness(given.logits, "reject_logit")
+    x = foreignness(given.logits, "reject_logit", 3)
     probability = 1 / (1 + np.exp(-(decision.foreign.slope * x + decision.foreign.intercept)))
     known = given.labels >= 0
     assert abs((probability[known] >= decision.foreign.threshold).mean() - 0.1) < 0.02

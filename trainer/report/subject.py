@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trainer.calibration import foreignness
+from engines.foreignness import foreignness
 from trainer.checkpoint import load_checkpoint
 from trainer.crossval import SETTINGS_NAME, is_done
 from trainer.data.datasets import UNKNOWN_LABEL
