@@ -64,6 +64,12 @@ class StreamFormat(NamedTuple):
         """Bytes of one sample of every channel."""
         return self.channels * SAMPLE_BYTES[self.sample_format]
 
+    def describe(self) -> str:
+        """The device and its format, for people."""
+        text = "%r, %s, %d Hz, %d channel(s)" % (self.device, self.sample_format, self.sample_rate_hz, self.channels)
+        refused_hz = self.refused_rate_hz
+        return text + (", resampled: it does not offer %d Hz" % refused_hz if refused_hz else "")
+
 
 def stream_format_from_hello(record: Record) -> StreamFormat:
     """Read and check a HELLO."""

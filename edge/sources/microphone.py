@@ -15,10 +15,12 @@ from edge.sources import faults, framing
 from edge.sources.base import EndOfSource, Source, check_channel, check_sample_rate
 from edge.sources.capture_process import CaptureProcess, ChildEndedError
 from edge.sources.devices import CAPTURE_COMMAND, sound_cards
+from edge.sources.fault_record import FaultRecord
 from edge.sources.faults import FAULTS, Fault
 from edge.sources.framing import BLOCK_S, FramingError, Record, StreamFormat, stream_format_from_hello
 from edge.sources.pcm import frames_from_pcm, mono_from_frames
 from edge.sources.plausibility import SoundWatch
+from edge.sources.restart_wait import RestartWait
 from edge.sources.timeline import CaptureTimeline
 
 _LOGGER = logging.getLogger(__name__)
@@ -28,9 +30,6 @@ _STALL_BLOCKS = 10
 _START_TIMEOUT_S = 20.0  # Python, PortAudio and its look at every device, on a busy Jetson
 _BACKOFF_S = (0.5, 5.0)  # first pause before a new start, and the longest: with the start itself well below 10 s
 _STEADY_S = 10.0  # sound for so long makes the next pause the first one again
-_LOOK_S = 0.25  # how often the kernel's list of sound cards is looked at while there is no microphone
-_SETTLE_S = 0.5  # after it changed: a card is listed before it can be opened
-_REPEAT_LOG_S = 60.0  # an unchanged trouble is said again this often
 _REOPEN_S = 60.0  # a device whose sound is none is opened anew this often: some come to their senses
 _FAULTS_THAT_LAST = (faults.NO_PORTAUDIO, faults.AMBIGUOUS)  # waiting does not mend them
 
@@ -81,16 +80,14 @@ class MicrophoneSource(Source):
         self._channel = channel
         self._command = list(command)
         self._stall_s = max(stall_s, _STALL_BLOCKS * BLOCK_S)
-        self._backoff_s = backoff_s
-        self._cards, self._known_cards = cards, ""
+        self._restart_wait = RestartWait(backoff_s, cards)
         self._timeline = CaptureTimeline(self.counters)
         self._process: Optional[CaptureProcess] = None
         self._format: Optional[StreamFormat] = None
         self._is_open = False
-        self._last_record_s = self._retry_at_s = self._sound_since_s = 0.0
-        self._pause_s = backoff_s[0]
-        self._fault: Optional[Fault] = None
-        self._fault_said_s = self._reopened_s = -float("inf")
+        self._last_record_s = self._sound_since_s = 0.0
+        self._fault_record = FaultRecord(name)
+        self._reopened_s = -float("inf")
         self._sound_watch = SoundWatch()
 
     def open(self) -> None:
@@ -103,7 +100,7 @@ class MicrophoneSource(Source):
         """
         self.close()
         self._is_open = True
-        self._retry_at_s, self._pause_s = 0.0, self._backoff_s[0]
+        self._restart_wait.begin()
         self.sample_rate_hz = self.sample_rate_hz or self._wanted_rate_hz
         try:
             self._start()
@@ -140,7 +137,7 @@ class MicrophoneSource(Source):
             deadline_s = time.monotonic() + timeout_s
             while time.monotonic() < deadline_s:
                 if self._process is None:
-                    raise SourceError("source %s: %s" % (self.name, self._fault.message if self._fault else "no sound"))
+                    raise SourceError("source %s: %s" % (self.name, self.fault.message if self.fault else "no sound"))
                 if self.read(0.1) is not None:
                     return self.describe()
             raise SourceError(
@@ -152,31 +149,25 @@ class MicrophoneSource(Source):
         """The device and its format."""
         if self._format is None:
             return "microphone %s, not there" % (repr(self._device) if self._device else "(default)")
-        text = "microphone %r, %s, %d Hz, %d channel(s)" % (
-            self._format.device,
-            self._format.sample_format,
-            self._format.sample_rate_hz,
-            self._format.channels,
-        )
-        refused_hz = self._format.refused_rate_hz
-        return text + (", resampled: it does not offer %d Hz" % refused_hz if refused_hz else "")
+        return "microphone " + self._format.describe()
 
     @property
     def status(self) -> str:
         """ "online" while sound comes that is sound: neither nothing nor the same for ever."""
-        heard = self._is_open and self._process is not None and self._sound_since_s > 0 and self._fault is None
+        heard = self._is_open and self._process is not None and self._sound_since_s > 0 and self.fault is None
         return "online" if heard else "offline"
 
     @property
     def fault(self) -> Optional[Fault]:
         """What keeps it from giving sound; None while it does, and while it starts for the first time."""
-        return self._fault
+        return self._fault_record.fault
 
     def _advance(self, wait_s: float) -> Optional[AudioBlock]:
         """Take one step: a record, a stall, a death, or a new start."""
         process = self._process
         if process is None:
-            self._wait_for_a_device(wait_s)
+            if self._restart_wait.wait(wait_s):
+                self._start()
             return None
         try:
             record = process.read_record(max(0.0, min(wait_s, self._stall_at_s() - time.monotonic())))
@@ -200,17 +191,6 @@ class MicrophoneSource(Source):
             code, what = faults.NO_START, "PortAudio has not started"
         waited_s = time.monotonic() - self._last_record_s
         return Fault(code, "%s for %.1f s; the capture process hangs and is killed" % (what, waited_s))
-
-    def _wait_for_a_device(self, wait_s: float) -> None:
-        now_s = time.monotonic()
-        cards = self._cards()
-        if cards != self._known_cards:
-            self._known_cards = cards
-            self._retry_at_s = min(self._retry_at_s, now_s + _SETTLE_S)
-            self._pause_s = self._backoff_s[0]
-        time.sleep(max(0.0, min(wait_s, _LOOK_S, self._retry_at_s - now_s)))
-        if time.monotonic() >= self._retry_at_s:
-            self._start()
 
     def _take(self, record: Record) -> Optional[AudioBlock]:
         if record.kind == framing.HELLO:
@@ -263,7 +243,7 @@ class MicrophoneSource(Source):
             self._sound_since_s = now_s
             _LOGGER.info("microphone %s: hears %s", self.name, self.describe())
         elif now_s - self._sound_since_s > _STEADY_S:
-            self._pause_s = self._backoff_s[0]
+            self._restart_wait.note_steady()
 
     def _is_implausible(self, record: Record, stream: StreamFormat) -> bool:
         """Whether what comes is no sound, and withheld; says so, and opens the device anew from time to time."""
@@ -271,7 +251,7 @@ class MicrophoneSource(Source):
         self._timeline.watch(record, stream.sample_rate_hz)
         code = self._sound_watch.fault or (faults.DRIFT if self._timeline.is_drifting else None)
         if code is None:
-            self._fault = None
+            self._fault_record.clear()
             return False
         self.counters["withheld_samples"] += record.frames
         fault = Fault(code, "%r gives what is no sound: %s" % (stream.device, FAULTS[code]))
@@ -281,11 +261,11 @@ class MicrophoneSource(Source):
             self._fail(code, fault)
         else:
             self._timeline.interrupt(code)
-            self._note_fault(fault)
+            self._fault_record.note(fault)
         return True
 
     def _start(self) -> None:
-        if self._retry_at_s:
+        if self._restart_wait.has_failed:
             self.counters["restarts"] += 1
         try:
             self._process = CaptureProcess(self._command + self._arguments(), self.name)
@@ -293,7 +273,7 @@ class MicrophoneSource(Source):
             self._fail("restart", Fault(faults.DIED, "the capture process cannot be started: %s" % error))
         self._timeline.begin_stream()
         self._sound_watch.begin_stream()
-        self._known_cards = self._cards()
+        self._restart_wait.note_start()
         self._last_record_s = time.monotonic()
 
     def _arguments(self) -> List[str]:
@@ -308,17 +288,8 @@ class MicrophoneSource(Source):
 
     def _fail(self, reason: str, fault: Fault) -> None:
         self._drop_process(reason)
-        self._retry_at_s = time.monotonic() + self._pause_s
-        self._note_fault(fault)
-        self._pause_s = min(2 * self._pause_s, self._backoff_s[1])
-
-    def _note_fault(self, fault: Fault) -> None:
-        now_s = time.monotonic()
-        is_new = self._fault is None or self._fault.code != fault.code
-        if is_new or now_s - self._fault_said_s >= _REPEAT_LOG_S:
-            self._fault_said_s = now_s
-            _LOGGER.warning("microphone %s: %s (%s); trying again", self.name, fault.message, fault.code)
-        self._fault = fault
+        self._restart_wait.note_failure()
+        self._fault_record.note(fault)
 
     def _drop_process(self, reason: str) -> None:
         self._timeline.interrupt(reason)
