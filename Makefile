@@ -84,8 +84,9 @@ test-sanitizers: .venv-test/.ready ## the kernels under thread and address sanit
 fuzz: .venv-test/.ready ## hostile input by the hundred thousand, and the counts; EXAMPLES=100000 (half an hour or so)
 	@SOUNDCLR_FUZZ_EXAMPLES=$(EXAMPLES) $(TEST) -m pytest tests/fuzz
 
-soak: .venv-test/.ready ## hundreds of kills and thousands of power cuts; an hour or so
+soak: .venv-test/.ready ## hundreds of kills, thousands of power cuts, a simulated day and a simulated week; hours
 	@SOUNDCLR_KILLS=400 SOUNDCLR_POWER_CUTS=3000 $(TEST) -m pytest tests/faults
+	@$(TEST) -m tests.endurance.soak
 
 bench: .venv-test/.ready ## speed and memory, as tables
 	@for script in tests/benchmarks/bench_*.py; do $(TEST) "$$script"; done
