@@ -47,7 +47,7 @@ def test_far_below_a_loud_tone_single_precision_still_tells(device):
     assert below_db.max() > 125.0 and off_db.max() <= 1.0
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=8), st.integers(0, 60), st.integers(1, 25))
 def test_chunked_equals_whole(small_front_end, sizes, extra_hops, read_every):
     samples = noise(SMALL.window_samples + extra_hops * SMALL.hop_length)
