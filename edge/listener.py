@@ -4,19 +4,19 @@ import logging
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from edge.clock import SourceClock
 from edge.config import Config, SourceConfig
 from edge.errors import EdgeError
 from edge.messages import MessageFactory
 from edge.pipeline import Heard, Pipeline
-from edge.records import Classification, Message
+from edge.records import AudioBlock, Message
 from edge.scorer import Scorer
 from edge.scorer_choice import open_listening_scorer
+from edge.source_news import Publish, SourceNews
 from edge.sources import source_from_config
 from edge.sources.base import EndOfSource, Source
-from edge.sources.faults import Fault
 from edge.sources.start_time import start_time_of
 from edge.supervision import Stage
 from edge.switching_scorer import ClosedError
@@ -30,8 +30,6 @@ _READ_TIMEOUT_S = 0.5  # how soon a stop is noticed while no sound comes
 _LOADING_S = 300.0  # a Nano's first start of a model, with its self-test, takes tens of seconds
 _OPENING_S = 90.0  # Python, PortAudio and its look at every device
 _SILENCE_S = 30.0  # a source that is offline is asked again long before
-
-Publish = Callable[[Message], None]
 
 
 class ListenerCounts(NamedTuple):
@@ -65,23 +63,20 @@ class Listener:
         state_directory: Optional[Path] = None,
     ) -> None:
         self._config, self._source_config, self._bundle = config, source, bundle
-        self._factory, self._publish, self._stop = factory, publish, stop
-        self._state_directory = state_directory
+        self._stop, self._state_directory = stop, state_directory
         self.stage = stage if stage is not None else Stage("source " + source.name)
         self._id_prefix = "%s-%s" % (boot_id[:12], source.name)
         self._thread = threading.Thread(target=self._run, name="hear-" + source.name, daemon=True)
         self._clock = SourceClock(start_time_of(source.start_time, source.path))
-        self._latest: Optional[Classification] = None
-        self._active: Tuple[str, ...] = ()
+        self._news = SourceNews(
+            source.name, self._clock, factory, publish, config.publish, bundle.frontend.frames_per_s
+        )
         self._source: Optional[Source] = None
-        self._fault: Optional[Fault] = None
-        self._next_classification_s = self._next_state_s = 0.0
         self._generation = 0  # of pipelines: event ids stay unique when a device returns with another rate
         self.name = source.name
         self.counts = ListenerCounts()
         self._before: Dict[str, Any] = {}  # counted by the listener that this one came after
         self.durations, self.latencies = Durations(), Durations()  # of a hop's work; from its last sound to its message
-        self.status = "offline"
         self.runtime = ""  # what computes, once the scorer is open
         self.failure: Optional[Exception] = None
         self.ready = threading.Event()  # scorer proven and source open, or failed
@@ -102,9 +97,15 @@ class Listener:
         self._before = {name: before["%s_%s" % (name, self.name)] for name in _COUNTERS + ("withheld_s",)}
 
     @property
+    def status(self) -> str:
+        """Of the source, "online" or "offline"."""
+        return self._news.status
+
+    @property
     def trouble(self) -> str:
         """What keeps it from hearing, or what it waits for; empty where it hears."""
-        return self._fault.code if self._fault is not None else self.stage.waits_for
+        fault = self._news.fault
+        return fault.code if fault is not None else self.stage.waits_for
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end.  Returns whether it came."""
@@ -118,14 +119,14 @@ class Listener:
 
     def messages_on_connect(self) -> List[Message]:
         """The source's own status and state, for each new connection."""
-        return [self._status_message(), self._state_message()]
+        return [self._news.status_message(), self._news.state_message()]
 
     def health(self) -> Dict[str, Any]:
         """The fields of `health` that tell of this source."""
-        source, counts = self._source, self.counts
+        source, counts, fault = self._source, self.counts, self._news.fault
         rate_hz, counters = (source.sample_rate_hz, source.counters) if source is not None else (0, {})
         values: Dict[str, Any] = {
-            "fault": self._fault.code if self._fault is not None else None,
+            "fault": fault.code if fault is not None else None,
             "sample_rate_hz": rate_hz,
             "gaps": counts.gaps,
             "lost_s": counts.lost_s,
@@ -145,7 +146,7 @@ class Listener:
                 _LOGGER.exception("source %s: a fault inside", self.name)
             self._stop.set()
         finally:
-            self._set_status("offline")
+            self._news.set_status("offline")
             self.ready.set()
 
     def _hear(self) -> None:
@@ -179,8 +180,8 @@ class Listener:
         try:
             while not self._stop.is_set():
                 block = source.read(_READ_TIMEOUT_S)
-                self._set_status(source.status)
-                self._set_fault(source.fault)
+                self._news.set_status(source.status)
+                self._news.set_fault(source.fault)
                 if self.status == "offline" and pipeline is not None and not is_broken_off:
                     self._tell(pipeline.finish("gap"))  # nobody knows when sound comes again: what ran ends here
                     is_broken_off = True
@@ -191,13 +192,7 @@ class Listener:
                     self._clock.observe(block.first_sample, block.sample_rate_hz, block.captured_at_s)
                     if pipeline is None or pipeline.sample_rate_hz != block.sample_rate_hz:
                         pipeline = self._new_pipeline(scorer, block.sample_rate_hz, pipeline)
-                    if block.gap is not None:
-                        self._count_gap(block.gap.lost_samples / float(block.sample_rate_hz), block.gap.reason)
-                    began_s = time.monotonic()
-                    heard = pipeline.push(block)
-                    self._measure(heard, began_s)
-                    self._tell(heard)
-                    self.stage.progress()
+                    self._take(block, pipeline)
                     self.runtime = scorer.describe()  # the GPU may have taken over
                 self._tell_state(pipeline)
         except EndOfSource:
@@ -206,6 +201,15 @@ class Listener:
             if pipeline is not None:
                 self._tell(pipeline.finish("stop"))
                 self._tell_state(pipeline)
+
+    def _take(self, block: AudioBlock, pipeline: Pipeline) -> None:
+        if block.gap is not None:
+            self._count_gap(block.gap.lost_samples / float(block.sample_rate_hz), block.gap.reason)
+        began_s = time.monotonic()
+        heard = pipeline.push(block)
+        self._measure(heard, began_s)
+        self._tell(heard)
+        self.stage.progress()
 
     def _wait_for_engine(self) -> None:
         if self._stop.is_set():
@@ -226,7 +230,7 @@ class Listener:
     def _new_pipeline(self, scorer: Scorer, sample_rate_hz: int, old: Optional[Pipeline]) -> Pipeline:
         if old is not None:  # a device came back with another rate
             self._tell(old.finish("gap"))
-        config = self._config
+        config, latest = self._config, self._news.latest
         self._generation += 1
         return Pipeline(
             self._bundle,
@@ -236,7 +240,7 @@ class Listener:
             config.events,
             config.model.hop_s,
             "%s-%d" % (self._id_prefix, self._generation),
-            self._latest.background_dbfs if self._latest is not None else None,
+            latest.background_dbfs if latest is not None else None,
         )
 
     def _count_gap(self, lost_s: float, reason: str) -> None:
@@ -244,50 +248,9 @@ class Listener:
         self.counts = counts._replace(gaps=counts.gaps + 1, lost_s=counts.lost_s + lost_s)
         _LOGGER.warning("source %s: %.2f s of sound lost (%s)", self.name, lost_s, reason)
 
-    def _set_status(self, status: str) -> None:
-        if status != self.status:
-            self.status = status
-            self._publish(self._status_message())
-
-    def _set_fault(self, fault: Optional[Fault]) -> None:
-        """A new fault, or the end of one, is told at once."""
-        is_news = (fault.code if fault else None) != (self._fault.code if self._fault else None)
-        self._fault = fault
-        if is_news:
-            self._publish(self._state_message())
-
     def _tell(self, heard: Heard) -> None:
-        grace_s = 1.0 / self._bundle.frontend.frames_per_s  # hops are whole frames, and one may be that much shorter
-        for classification in heard.classifications:
-            self._latest = classification
-            self.counts = self.counts._replace(windows=self.counts.windows + 1)
-            if classification.end_s >= self._next_classification_s - grace_s:
-                self._next_classification_s = classification.end_s + self._config.publish.classification_interval_s
-                self._publish(self._factory.build_classification(self.name, classification, self._clock))
-        for event in heard.events:
-            at_s = event.start_s if event.phase == "start" else event.end_s
-            _LOGGER.info("source %s: %s of %s at %.1f s", self.name, event.phase, event.label, at_s)
-            self._publish(self._factory.build_event(self.name, event, self._clock))
+        self.counts = self.counts._replace(windows=self.counts.windows + len(heard.classifications))
+        self._news.tell_heard(heard)
 
     def _tell_state(self, pipeline: Optional[Pipeline]) -> None:
-        active = pipeline.active_labels if pipeline is not None else ()
-        now_s = time.monotonic()
-        if active == self._active and now_s < self._next_state_s:
-            return
-        self._active, self._next_state_s = active, now_s + self._config.publish.state_interval_s
-        self._publish(self._state_message())
-
-    def _status_message(self) -> Message:
-        return self._factory.build_status(self.status, self.name)
-
-    def _state_message(self) -> Message:
-        latest = self._latest
-        time_of = self._clock.utc_of(latest.end_s) if latest is not None else self._clock.utc_now()
-        return self._factory.build_state(
-            self.name,
-            time_of,
-            self._active,
-            latest.level_dbfs if latest is not None else None,
-            latest.background_dbfs if latest is not None else None,
-            self._fault,
-        )
+        self._news.tell_state(pipeline.active_labels if pipeline is not None else ())
