@@ -10,6 +10,7 @@ import select
 import socket
 import struct
 import termios
+import threading
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
@@ -219,9 +220,11 @@ class Connection:
 
 
 class Wakeup:
-    """Ends a `pump` from another thread."""
+    """Ends a `pump` from another thread. Harmless once closed: who wakes may be later than who closes."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_closed = False
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
@@ -232,10 +235,13 @@ class Wakeup:
 
     def wake(self) -> None:
         """End the wait that is running, or the next one."""
-        try:
-            self._writer.send(b"\0")
-        except BlockingIOError:
-            return  # as many calls as fit are already waiting
+        with self._lock:
+            if self._is_closed:
+                return
+            try:
+                self._writer.send(b"\0")
+            except BlockingIOError:
+                return  # as many calls as fit are already waiting
 
     def clear(self) -> None:
         """Forget the calls so far."""
@@ -246,8 +252,10 @@ class Wakeup:
 
     def close(self) -> None:
         """Give the sockets back."""
-        self._reader.close()
-        self._writer.close()
+        with self._lock:
+            self._is_closed = True
+            self._reader.close()
+            self._writer.close()
 
 
 def _queued_bytes(link: Any) -> int:

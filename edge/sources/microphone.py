@@ -271,6 +271,7 @@ class MicrophoneSource(Source):
             self._process = CaptureProcess(self._command + self._arguments(), self.name)
         except OSError as error:
             self._fail("restart", Fault(faults.DIED, "the capture process cannot be started: %s" % error))
+            return
         self._timeline.begin_stream()
         self._sound_watch.begin_stream()
         self._restart_wait.note_start()

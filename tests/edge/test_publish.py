@@ -8,6 +8,7 @@ import pytest
 
 from edge.clock import UtcTime
 from edge.config import MqttConfig
+from edge.connection import Wakeup
 from edge.errors import ConfigError
 from edge.installation import read_installation_id
 from edge.messages import MessageFactory
@@ -337,3 +338,25 @@ def test_installation_id_is_made_once(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="state directory"):
         read_installation_id(tmp_path / "file" / "below")
+
+
+def test_who_wakes_a_publisher_that_closes_comes_to_no_harm():
+    for _ in range(50):
+        wakeup, failures, stop = Wakeup(), [], threading.Event()
+
+        def wake(wakeup=wakeup, failures=failures, stop=stop):
+            try:
+                while not stop.is_set():
+                    wakeup.wake()
+            except OSError as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=wake, name="wake-%d" % number) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        wakeup.close()
+        wakeup.wake()
+        stop.set()
+        for thread in threads:
+            thread.join(30.0)
+        assert failures == []
