@@ -1,5 +1,6 @@
 """The self-test: does this device give the answers that the trainer recorded for a real sound?"""
 
+import tokenize
 import zipfile
 import zlib
 from typing import NamedTuple, Union
@@ -33,6 +34,7 @@ _UNREADABLE = (
     NotImplementedError,
     RuntimeError,
     AttributeError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

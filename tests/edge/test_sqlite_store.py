@@ -536,3 +536,11 @@ def test_the_oldest_sqlite_of_a_node_knows_every_statement():
     text = bytes_of(os.path.join(folder, "database.py")).decode("utf-8").upper()
     for word in ("ON CONFLICT", "RETURNING", " OVER (", "GENERATED ALWAYS", "STRICT", "DROP COLUMN", "NULLS FIRST"):
         assert word not in text
+
+
+def test_a_wakeup_that_was_closed_in_another_thread_is_no_fault():
+    from edge.connection import Wakeup
+
+    wakeup = Wakeup()
+    wakeup.close()
+    wakeup.wake()  # the store's writer may be about to when the publisher closes
