@@ -8,6 +8,7 @@ store reads is stepped both ways at each look. A recording's own time must not c
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -16,13 +17,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 from edge.clock import SystemClock
 from edge.config import Config, StoreConfig, config_from_mapping
 from edge.daemon import Daemon
+from edge.publish import Publisher
 from edge.records import Message
 from edge.storage.sqlite_store import SqliteStore
 from engines.bundle import load_bundle
@@ -149,9 +152,8 @@ def soak(config: Config, simulated_s: float, warm_up_s: float, interval_s: float
     account, samples, stop = Account(), [], threading.Event()
     with tempfile.TemporaryDirectory() as folder:
         store = SqliteStore(Path(folder), config.store, clock=SystemClock(lambda: True, wall_s=wall.now_s)).open()
-        with store:
+        with store, _listening_in(account):
             daemon = Daemon(config, load_bundle(Path(config.model.bundle)), "soak", stop, store=store)
-            _listen_in(daemon, account)
             runner = threading.Thread(target=daemon.run, name="soak-node", daemon=True)
             began_s = time.monotonic()
             runner.start()
@@ -275,11 +277,18 @@ def _tiny_config(folder: Path) -> Config:
     return config_for(write_tiny_bundle(folder / "tiny"))
 
 
-def _listen_in(daemon: Daemon, account: Account) -> None:
-    """Every message passes here on its way to the publisher, which has no broker."""
-    for listener in daemon._listeners:
-        publish: Callable[[Message], None] = listener._publish
-        listener._publish = lambda message, publish=publish: (account.take(message), publish(message))[1]
+@contextlib.contextmanager
+def _listening_in(account: Account) -> Iterator[None]:
+    """Every message passes here on its way to the store; there is no broker."""
+    publish, one_at_a_time = Publisher.publish, threading.Lock()
+
+    def note_and_publish(publisher: Publisher, message: Message) -> None:
+        with one_at_a_time:
+            account.take(message)
+        publish(publisher, message)
+
+    with mock.patch.object(Publisher, "publish", note_and_publish):
+        yield
 
 
 def _samples(account: Account, runner: threading.Thread, simulated_s: float, interval_s: float) -> Iterator[Sample]:
