@@ -106,7 +106,7 @@ def test_city_broker_that_is_away_misses_nothing_durable(city, corner, how):
                 if number % 100 == 99:
                     time.sleep(0.05)
             assert wait_until(lambda: len(set(here.numbers())) == count, 60.0)
-            assert wait_until(lambda: store.counts().waiting == 0)  # for all the node knows; the rest waits in its broker
+            assert wait_until(lambda: store.counts().waiting == 0)  # as far as the node can know
             assert len(set(reader.numbers())) < count
             reader.is_subscribed.clear()
             hold_the_bridge(city)
