@@ -1,57 +1,23 @@
 """The one definition of all v1 messages. Payloads are built from it, JSON Schema is derived from it.
 
 v1 may gain fields, never rename or drop one. `<label>` in a name stands for one field for each of the bundle's labels,
-`<source>` for one for each of the node's sources.
+`<source>` for one for each of the node's sources, `<band>` for one for each third octave that the source measures.
 """
 
-import re
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Dict, NamedTuple, Tuple
 
-from edge.records import JsonObject
+from edge.level_fields import (
+    CALIBRATION,
+    EVENT_LEVELS,
+    LOCAL_DAY,
+    MEASURED_LEVELS,
+    QUALITY,
+    SOUND_LEVELS,
+    SUMMARY,
+    level_pair,
+)
+from edge.message_fields import Field
 from edge.sources.faults import FAULTS
-
-SCHEMA_VERSION = 1
-LABEL_PLACEHOLDER = "<label>"
-SOURCE_PLACEHOLDER = "<source>"
-SLUG_PATTERN = "[a-z0-9][a-z0-9_-]{0,31}"
-_TIME_PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
-
-
-class Kind(NamedTuple):
-    """How values of a field look."""
-
-    schema: JsonObject  # JSON Schema of one value that is not null
-    decimals: Optional[int] = None  # numbers are rounded to this; None for what is no fractional number
-
-
-KINDS: Dict[str, Kind] = {
-    "text": Kind({"type": "string"}),
-    "texts": Kind({"type": "array", "items": {"type": "string"}}),
-    "time": Kind({"type": "string", "pattern": _TIME_PATTERN}),
-    "flag": Kind({"type": "boolean"}),
-    "switch": Kind({"enum": ["ON", "OFF"]}),
-    "count": Kind({"type": "integer", "minimum": 0}),
-    "score": Kind({"type": "number", "minimum": 0, "maximum": 1}, 4),
-    "seconds": Kind({"type": "number", "minimum": 0}, 3),
-    "level": Kind({"type": "number"}, 2),
-    "number": Kind({"type": "number"}, 3),
-    "degrees": Kind({"type": "number", "minimum": -180, "maximum": 180}, 6),
-}
-
-
-class Field(NamedTuple):
-    """One field of a payload.  A field that may be null may also be left out when a message is built."""
-
-    name: str
-    kind: str
-    description: str
-    nullable: bool = False
-    choices: Tuple[str, ...] = ()
-
-    @property
-    def is_family(self) -> bool:
-        """Whether the name stands for one field a label, or a source."""
-        return LABEL_PLACEHOLDER in self.name or SOURCE_PLACEHOLDER in self.name
 
 
 class MessageType(NamedTuple):
@@ -71,33 +37,6 @@ class MessageType(NamedTuple):
         return "<source>" in self.topic
 
 
-COMMON_FIELDS = (
-    Field("schema", "count", "version of these definitions: 1"),
-    Field("type", "text", "the message type's name"),
-    Field("node", "text", "the node's name, as in the topic"),
-    Field("source", "text", "the source's name, as in the topic; null where a message tells of the node", True),
-    Field("boot_id", "text", "changes with each start of the daemon, and with it every seq begins anew"),
-    Field("seq", "count", "counts the messages of this topic since the start, from 0; a hole is a lost message"),
-    Field("id", "text", "globally unique; QoS 1 may deliver twice, so readers of durable messages compare it"),
-    Field("time", "time", "UTC of the sound (health, info, check: of the moment), not of the sending"),
-    Field("ts_ms", "count", "the same, in milliseconds since 1970-01-01T00:00:00Z"),
-    Field("clock", "text", "whether the node's clock was set by a time server", choices=("synced", "unsynced")),
-    Field("bundle", "text", "name of the model"),
-)
-
-_SOUND_LEVELS = (
-    Field("level_dbfs", "level", "loudest 125 ms, dB re full scale; null for digital silence", True),
-    Field("background_dbfs", "level", "running background, dB re full scale; null while unknown", True),
-)
-_EVENT_LEVELS = (
-    Field("laeq_db", "level", "A-weighted mean level of the event, dB(A) re 20 uPa; null unless calibrated", True),
-    Field("lafmax_db", "level", "highest fast A-weighted level, dB(A) re 20 uPa; null unless calibrated", True),
-    Field("background_la90_db", "level", "LA90 before the event, dB(A) re 20 uPa; null unless calibrated", True),
-    Field("laeq_dbfs", "level", "A-weighted mean level, dB re full scale; null where there is none valid", True),
-    Field("lafmax_dbfs", "level", "highest fast A-weighted level, dB re full scale; null where there is none", True),
-    Field("calibrated", "flag", "whether the levels re 20 uPa rest on a calibration; null without levels", True),
-    Field("calibrated_on", "text", "date of that calibration, YYYY-MM-DD", True),
-)
 _STATUS = ("online", "offline")
 
 MESSAGE_TYPES: Dict[str, MessageType] = {
@@ -215,7 +154,7 @@ MESSAGE_TYPES: Dict[str, MessageType] = {
                 ("silence", "below_gate", "foreign", "unsure"),
             ),
         )
-        + _SOUND_LEVELS
+        + SOUND_LEVELS
         + (Field("score_<label>", "score", "probability of one class among the known ones"),),
     ),
     "state": MessageType(
@@ -224,7 +163,10 @@ MESSAGE_TYPES: Dict[str, MessageType] = {
         False,
         False,
         "What sounds now; on change, and regularly.",
-        _SOUND_LEVELS
+        SOUND_LEVELS
+        + level_pair("laeq", "A-weighted mean level since the last of these that came by the clock")
+        + level_pair("lafmax", "highest A-weighted Fast level since then")
+        + CALIBRATION
         + (
             Field("active_<label>", "switch", "whether an event of this class is running"),
             Field("fault", "text", "what keeps the source from hearing; null where nothing does", True, tuple(FAULTS)),
@@ -250,7 +192,44 @@ MESSAGE_TYPES: Dict[str, MessageType] = {
             Field("start_uncertainty_s", "seconds", "half width of the span that holds the true start", True),
             Field("replayed", "flag", "sent late, from the store: history, not news"),
         )
-        + _EVENT_LEVELS,
+        + EVENT_LEVELS,
+    ),
+    "level": MessageType(
+        "<root>/<node>/<source>/level",
+        0,
+        False,
+        False,
+        "Sound levels of one second.",
+        (
+            Field("start", "time", "UTC of the second's beginning"),
+            Field("end", "time", "UTC of its end"),
+        )
+        + QUALITY
+        + MEASURED_LEVELS
+        + CALIBRATION
+        + (
+            Field(
+                "lzeq_<band>_dbfs",
+                "level",
+                "third octave, dB re full scale; the band by its nominal frequency: 31_5hz, 1000hz, 16000hz",
+                True,
+            ),
+            Field("lzeq_<band>_db", "level", "the same, dB re 20 uPa; null unless calibrated", True),
+        ),
+    ),
+    "summary": MessageType(
+        "<root>/<node>/<source>/summary", 1, False, True, "Levels and events of one UTC minute.", SUMMARY
+    ),
+    "summary_hour": MessageType(
+        "<root>/<node>/<source>/summary/hour", 1, False, True, "Levels and events of one UTC hour.", SUMMARY
+    ),
+    "summary_day": MessageType(
+        "<root>/<node>/<source>/summary/day",
+        1,
+        False,
+        True,
+        "Levels and events of one UTC day, and Lden of the local day whose night has last ended.",
+        SUMMARY + LOCAL_DAY,
     ),
     "check": MessageType(
         "<root>/<node>/check",
@@ -261,45 +240,3 @@ MESSAGE_TYPES: Dict[str, MessageType] = {
         (Field("nonce", "text", "what must come back"),),
     ),
 }
-
-
-def json_schema(type_name: str) -> JsonObject:
-    """JSON Schema (draft 7) of one message type's payload.  Bare words are a schema of strings.
-
-    More properties are allowed: v1 may gain fields.
-    """
-    kind = MESSAGE_TYPES[type_name]
-    head: JsonObject = {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "description": kind.description,
-        "title": "%s v%d" % (type_name, SCHEMA_VERSION),
-    }
-    if kind.bare_choices:
-        return dict(head, enum=list(kind.bare_choices))
-    fields = COMMON_FIELDS + kind.fields
-    single = [field for field in fields if not field.is_family]
-    properties = {field.name: _schema_of_field(field) for field in single}
-    properties["schema"] = {"const": SCHEMA_VERSION}
-    properties["type"] = {"const": type_name}
-    properties["source"] = {"type": "string" if kind.has_source else "null"}
-    families = {
-        "^%s$" % re.sub("<.*>", SLUG_PATTERN, field.name): _schema_of_field(field)
-        for field in fields
-        if field.is_family
-    }
-    return dict(
-        head,
-        type="object",
-        properties=properties,
-        patternProperties=families,
-        required=[field.name for field in single],
-    )
-
-
-def _schema_of_field(field: Field) -> JsonObject:
-    value: Dict[str, Any] = dict(KINDS[field.kind].schema)
-    if field.choices:
-        value["enum"] = list(field.choices)
-    if field.nullable:
-        value = {"anyOf": [value, {"type": "null"}]}
-    return dict(value, description=field.description)

@@ -11,33 +11,19 @@ import threading
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from edge.clock import SourceClock, UtcTime, read_machine_boot_id
-from edge.message_types import (
+from edge.message_fields import (
+    BAND_PLACEHOLDER,
     COMMON_FIELDS,
     KINDS,
     LABEL_PLACEHOLDER,
-    MESSAGE_TYPES,
     SCHEMA_VERSION,
     SLUG_PATTERN,
     SOURCE_PLACEHOLDER,
     Field,
-    MessageType,
-    json_schema,
 )
+from edge.message_types import MESSAGE_TYPES, MessageType
 from edge.records import Classification, Dating, EventChange, JsonObject, Message
 from edge.sources.faults import Fault
-
-__all__ = [
-    "MESSAGE_TYPES",
-    "MessageFactory",
-    "json_schema",
-    "mark_replayed",
-    "payload_from_values",
-    "rfc3339_from_epoch",
-    "status_message",
-    "time_ms_of",
-    "topic_of",
-    "values_from_payload",
-]
 
 _EPOCH = dt.datetime(1970, 1, 1)
 _SLUG = re.compile(SLUG_PATTERN + r"\Z")
@@ -108,6 +94,7 @@ class MessageFactory:
         boot_id: of this start, from `edge.clock.new_boot_id`.
         labels: the model's classes; each a slug.
         sources: the node's sources, of which `health` tells; each a slug.
+        bands: names of the third octaves that `level` tells of; none unless they are asked for.
     """
 
     def __init__(
@@ -118,13 +105,14 @@ class MessageFactory:
         boot_id: str,
         labels: Sequence[str],
         sources: Sequence[str] = (),
+        bands: Sequence[str] = (),
     ) -> None:
         for label in labels:
             if not _SLUG.match(label):
                 raise ValueError("label %r; expected a slug of a-z, 0-9, _ and -" % label)
         self._root, self._node, self._bundle_id, self._boot_id = root, node, bundle_id, boot_id
         self._labels = tuple(labels)
-        self._fields = {name: _expanded(kind, self._labels, sources) for name, kind in MESSAGE_TYPES.items()}
+        self._fields = {name: _expanded(kind, self._labels, sources, bands) for name, kind in MESSAGE_TYPES.items()}
         self._machine_boot_id = read_machine_boot_id()
         self._lock = threading.Lock()
         self._sequences: Dict[str, int] = {}
@@ -250,8 +238,10 @@ _TYPES = {
 }
 
 
-def _expanded(kind: MessageType, labels: Sequence[str], sources: Sequence[str]) -> Tuple[Field, ...]:
-    members = {LABEL_PLACEHOLDER: labels, SOURCE_PLACEHOLDER: sources}
+def _expanded(
+    kind: MessageType, labels: Sequence[str], sources: Sequence[str], bands: Sequence[str]
+) -> Tuple[Field, ...]:
+    members = {LABEL_PLACEHOLDER: labels, SOURCE_PLACEHOLDER: sources, BAND_PLACEHOLDER: bands}
     fields = []
     for field in kind.fields:
         placeholder = next((word for word in members if word in field.name), "")

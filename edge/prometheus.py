@@ -15,7 +15,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from edge.config import address_from_listen
 from edge.errors import ConfigError
-from edge.message_types import MESSAGE_TYPES, Field
+from edge.message_fields import Field
+from edge.message_types import MESSAGE_TYPES
 from edge.timing import DurationSummary
 
 _LOGGER = logging.getLogger(__name__)

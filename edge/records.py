@@ -63,6 +63,36 @@ class EventChange(NamedTuple):
     start_uncertainty_s: float  # half width of the span in which the true start lies
 
 
+class LevelFrame(NamedTuple):
+    """Sound levels of one eighth of a second of one source, as they come from `edge.levels`: no calibration in them.
+
+    Levels are dB re full scale (0 dB: an RMS of 1), None where nothing valid was heard. Energies are mean squares times
+    samples, so that sums over frames are energies again.
+    """
+
+    first_sample: int  # of the source's stream, lost samples counted
+    end_sample: int  # one past the last
+    heard_samples: int  # of these, those that count: no gap, filters settled
+    overload_samples: int  # of these, at full scale: what was louder is not known
+    energy_a: float  # sum of squares of the A-weighted samples that count
+    energy_c: float
+    energy_z: float
+    laf_dbfs: Optional[float]  # A-weighted, Fast, at the frame's end: what percentiles are made of
+    lafmax_dbfs: Optional[float]  # highest of all its samples
+    lafmin_dbfs: Optional[float]
+    lasmax_dbfs: Optional[float]  # the same, Slow
+    lcpeak_dbfs: Optional[float]  # highest C-weighted instantaneous level
+    band_energies: Optional[Tuple[float, ...]] = None  # of the third octaves, where they are asked for
+
+
+class Calibration(NamedTuple):
+    """What turns a source's levels re full scale into sound pressure levels re 20 uPa."""
+
+    offset_db: float  # dB re 20 uPa of a sound whose RMS is full scale
+    calibrated_on: str  # YYYY-MM-DD
+    method: str  # "calibrator" or "data_sheet"
+
+
 class Dating(NamedTuple):
     """What a message, dated while the system's clock was not set, can be dated again by (`edge.redating`)."""
 

@@ -11,7 +11,8 @@ import datetime as dt
 from typing import Optional
 
 from edge.clock import SystemClock, read_machine_boot_id
-from edge.message_types import COMMON_FIELDS, MESSAGE_TYPES
+from edge.message_fields import COMMON_FIELDS
+from edge.message_types import MESSAGE_TYPES
 from edge.messages import payload_from_values, rfc3339_from_epoch, time_ms_of, values_from_payload
 from edge.records import Message
 

@@ -21,7 +21,8 @@ from fleet_packets import CONNACK, PUBACK, PacketReader, Template, connect_packe
 
 from edge.clock import UtcTime, new_boot_id
 from edge.config import SHIPPED_BUNDLE
-from edge.message_types import MESSAGE_TYPES, Field
+from edge.message_fields import Field
+from edge.message_types import MESSAGE_TYPES
 from edge.messages import MessageFactory, status_message
 from engines.bundle import load_bundle
 

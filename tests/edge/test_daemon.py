@@ -16,7 +16,8 @@ import soundfile
 from edge.config import Config, EventsConfig, ModelConfig, MqttConfig, NodeConfig, PublishConfig, SourceConfig
 from edge.daemon import Daemon
 from edge.errors import SourceError
-from edge.message_types import MESSAGE_TYPES, json_schema
+from edge.message_schema import json_schema
+from edge.message_types import MESSAGE_TYPES
 from engines.bundle import load_bundle
 from tests.edge.socket_broker import SocketBroker, wait_until
 from tests.engines.bundles import LABELS, write_tiny_bundle
@@ -129,7 +130,8 @@ def test_node_and_source_say_that_they_come_and_go(heard):
 
 def test_every_type_of_message_is_sent_as_its_definition_says(heard):
     kinds = {type_of(message.topic) for message in heard.published}
-    assert kinds == set(MESSAGE_TYPES) - {"check"}
+    to_come = {"level", "summary", "summary_hour", "summary_day"}  # defined, not sent yet
+    assert kinds == set(MESSAGE_TYPES) - {"check"} - to_come
     for message in heard.published:
         kind = MESSAGE_TYPES[type_of(message.topic)]
         assert (message.qos, message.retain) == (kind.qos, kind.retain)

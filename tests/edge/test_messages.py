@@ -7,15 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.clock import SourceClock, UtcTime
-from edge.messages import (
-    MESSAGE_TYPES,
-    MessageFactory,
-    json_schema,
-    mark_replayed,
-    rfc3339_from_epoch,
-    status_message,
-    time_ms_of,
-)
+from edge.message_schema import json_schema
+from edge.message_types import MESSAGE_TYPES
+from edge.messages import MessageFactory, mark_replayed, rfc3339_from_epoch, status_message, time_ms_of
 from edge.records import Classification, EventChange
 
 needs_jsonschema = pytest.mark.skipif(sys.version_info < (3, 10), reason="jsonschema is a tool of current Pythons")
@@ -52,8 +46,21 @@ HEALTH = {
 }
 
 
-def make_factory():
-    return MessageFactory("soundclr", "corner-1", "urban-1", "b00f", LABELS)
+LEVEL = {
+    "start": NOON,
+    "end": NOON,
+    "valid_percent": 100.0,
+    "overload_percent": 0.0,
+    "laeq_dbfs": -40.123,
+    "lzeq_31_5hz_dbfs": -60.0,
+}
+SUMMARY = {"start": NOON, "end": NOON, "valid_percent": 99.5, "overload_percent": 0.0, "replayed": False}
+SUMMARY.update(("seconds_" + label, 3.0) for label in LABELS)
+SUMMARY.update(("events_" + label, 1) for label in LABELS)
+
+
+def make_factory(bands=()):
+    return MessageFactory("soundclr", "corner-1", "urban-1", "b00f", LABELS, (), bands)
 
 
 def make_clock():
@@ -105,6 +112,10 @@ def message_of_each_type():
         "classification": factory.build_classification("street", make_classification(), clock),
         "state": factory.build_state("street", NOON, ("siren",), -30.0, None),
         "event": factory.build_event("street", make_event(), clock),
+        "level": make_factory(bands=("31_5hz", "1000hz")).build("level", NOON, LEVEL, "street"),
+        "summary": factory.build("summary", NOON, SUMMARY, "street"),
+        "summary_hour": factory.build("summary_hour", NOON, SUMMARY, "street"),
+        "summary_day": factory.build("summary_day", NOON, dict(SUMMARY, lden_dbfs=-30.0), "street"),
         "check": factory.build("check", NOON, {"nonce": "abc"}),
     }
 
@@ -120,6 +131,10 @@ def test_each_type_has_its_topic_and_delivery(type_name):
         "classification": ("soundclr/corner-1/street/classification", 0, False, False),
         "state": ("soundclr/corner-1/street/state", 1, False, False),
         "event": ("soundclr/corner-1/street/event", 1, False, True),
+        "level": ("soundclr/corner-1/street/level", 0, False, False),
+        "summary": ("soundclr/corner-1/street/summary", 1, False, True),
+        "summary_hour": ("soundclr/corner-1/street/summary/hour", 1, False, True),
+        "summary_day": ("soundclr/corner-1/street/summary/day", 1, False, True),
         "check": ("soundclr/corner-1/check", 1, False, False),
     }
     assert (message.topic, message.qos, message.retain, message.durable) == expected[type_name]

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 import soxr
 
-from edge.message_types import json_schema
+from edge.message_schema import json_schema
 from tests.edge.socket_broker import wait_until
 from tests.system.reader import Reader
 
