@@ -18,9 +18,10 @@ from edge.clock import SourceClock, new_boot_id
 from edge.config import Config
 from edge.errors import SourceError
 from edge.health import ProcessUsage
-from edge.messages import MessageFactory, rfc3339_from_epoch
+from edge.messages import MessageFactory
 from edge.pipeline import Heard, Pipeline
 from edge.records import AudioBlock, JsonObject
+from edge.rfc3339 import rfc3339_from_epoch
 from edge.scorer import Scorer
 from edge.scorer_choice import ChosenScorer, choose_scorer
 from edge.sources.base import block_samples_at

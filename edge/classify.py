@@ -6,9 +6,9 @@ from typing import Any, Dict, Iterator, List, Optional, TextIO
 from edge.clock import SourceClock
 from edge.config import Config, SourceConfig
 from edge.errors import SourceError
-from edge.messages import rfc3339_from_epoch
 from edge.pipeline import Heard, Pipeline
 from edge.records import Classification, EventChange, JsonObject
+from edge.rfc3339 import rfc3339_from_epoch
 from edge.scorer import Scorer
 from edge.sources import source_from_config
 from edge.sources.base import EndOfSource

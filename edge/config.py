@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from edge.errors import ConfigError
-from edge.sources.start_time import FROM_FILE, epoch_s_from_rfc3339
+from edge.rfc3339 import epoch_s_from_rfc3339
+from edge.sources.start_time import FROM_FILE
 from engines.compile import PRECISION_NAMES
 from engines.errors import shown
 from engines.runtimes import RUNTIME_NAMES

@@ -4,7 +4,6 @@ It reads while the daemon writes, and works as well when no daemon runs.
 """
 
 import contextlib
-import datetime as dt
 import json
 import os
 import re
@@ -12,9 +11,10 @@ from pathlib import Path
 from typing import Any, Iterator, List, NamedTuple, Optional, TextIO, Tuple
 
 from edge.errors import ConfigError, EdgeError
-from edge.messages import rfc3339_from_epoch, values_from_payload
+from edge.messages import values_from_payload
 from edge.records import JsonObject
 from edge.redating import Redater
+from edge.rfc3339 import epoch_s_from_rfc3339, rfc3339_from_epoch
 from edge.storage.database import NAME, Database, Entry
 from edge.storage.faults import DamagedError, DiskError
 from edge.storage.reader import entries_from
@@ -22,9 +22,8 @@ from edge.storage.spans import RowSpans
 
 _RELATIVE = re.compile(r"-?(\d+(?:\.\d+)?)([smhdw])\Z")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_FORMATS = ("%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M")
-_OFFSET = re.compile(r"(.*?)(Z|[+-]\d\d:\d\d)?\Z", re.DOTALL)
-_EPOCH = dt.datetime(1970, 1, 1)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d\Z")
+_MOMENT = re.compile(r"(\S+[T ]\d\d:\d\d)(:\S+?)?(Z|[+-]\d\d:\d\d)?\Z")
 _LAST_MS = 253402300800000  # the year 10000
 _HEADINGS = ("TIME (UTC)", "SOURCE", "TYPE", "PHASE", "LABEL", "SECONDS", "LEVEL", "SCORE", "BROKER")
 _ROW = "%-24s  %-10s  %-12s  %-6s  %-16s  %8s  %12s  %5s  %s\n"
@@ -65,17 +64,13 @@ def moment_from_text(text: str, now_s: float, *, is_end: bool = False) -> float:
     relative = _RELATIVE.match(text)
     if relative:
         return now_s - float(relative.group(1)) * _SECONDS[relative.group(2)]
+    moment = _MOMENT.match(text + "T00:00" if _DAY.match(text) else text)
     try:
-        day = dt.datetime.strptime(text, "%Y-%m-%d") - _EPOCH
-        return day.total_seconds() + (86400.0 if is_end else 0.0)
-    except ValueError:
+        if moment:
+            epoch_s = epoch_s_from_rfc3339(moment.group(1) + (moment.group(2) or ":00") + (moment.group(3) or "Z"))
+            return epoch_s + (86400.0 if is_end and _DAY.match(text) else 0.0)
+    except ValueError:  # a month 13
         pass
-    moment, offset = _OFFSET.match(text).groups()  # type: ignore[union-attr]  # it matches everything
-    for form in _FORMATS:
-        try:
-            return (dt.datetime.strptime(moment, form) - _EPOCH).total_seconds() - _offset_s(offset)
-        except ValueError:
-            continue
     raise ConfigError(
         "time %r; expected one such as 2026-11-01, 2026-11-01T06:30:00Z or -2h (s, m, h, d, w back from now)" % text
     )
@@ -232,13 +227,6 @@ def _json_line(told: JsonObject) -> str:
     except RecursionError:  # not as we write them
         line = json.dumps({"topic": told["topic"], "acknowledged": told["acknowledged"]}) + "\n"
     return line.encode("utf-8", "replace").decode("utf-8")
-
-
-def _offset_s(offset: Optional[str]) -> float:
-    if offset is None or offset == "Z":
-        return 0.0
-    hours, minutes = int(offset[1:3]), int(offset[4:6])
-    return (-1.0 if offset[0] == "-" else 1.0) * (3600.0 * hours + 60.0 * minutes)
 
 
 def joined_times(argv: List[str]) -> List[str]:

@@ -1,6 +1,5 @@
 """Ends for events that a start of the daemon began and did not live to end."""
 
-import datetime as dt
 import logging
 from typing import Any, List, Optional
 
@@ -8,11 +7,10 @@ from edge.clock import UtcTime, read_machine_boot_id
 from edge.message_types import MESSAGE_TYPES
 from edge.messages import MessageFactory, payload_from_values, values_from_payload
 from edge.records import JsonObject, Message
+from edge.rfc3339 import epoch_s_from_rfc3339
 from edge.store import OpenEvent, Store
 
 _LOGGER = logging.getLogger(__name__)
-_EPOCH = dt.datetime(1970, 1, 1)
-_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 _KEPT = ("node", "bundle")  # who heard it, though name or model may have been changed since
 
 
@@ -34,7 +32,10 @@ def restart_ends(store: Store, factory: MessageFactory) -> List[Message]:
 
 def _end_of(event: OpenEvent, factory: MessageFactory) -> Message:
     last = values_from_payload(event.message.payload)
-    start_s, end_s = _epoch_s(last["start"]), max(_epoch_s(last["end"]), event.known_ms / 1000.0)
+    start_s, end_s = (
+        epoch_s_from_rfc3339(last["start"]),
+        max(epoch_s_from_rfc3339(last["end"]), event.known_ms / 1000.0),
+    )
     values = {field.name: _value(last, field.name, field.kind) for field in MESSAGE_TYPES["event"].fields}
     values.update(phase="end", end=end_s, end_reason="restart", replayed=False, duration_s=max(0.0, end_s - start_s))
     time = UtcTime(end_s, last["clock"] == "synced", _monotonic_s(event.message, last, end_s))
@@ -46,7 +47,7 @@ def _end_of(event: OpenEvent, factory: MessageFactory) -> Message:
 
 def _value(last: JsonObject, name: str, kind: str) -> Any:
     value = last.get(name)
-    return _epoch_s(value) if kind == "time" and value is not None else value
+    return epoch_s_from_rfc3339(value) if kind == "time" and value is not None else value
 
 
 def _monotonic_s(message: Message, last: JsonObject, end_s: float) -> Optional[float]:
@@ -54,7 +55,3 @@ def _monotonic_s(message: Message, last: JsonObject, end_s: float) -> Optional[f
     if message.dating is None or message.dating.machine_boot_id != read_machine_boot_id():
         return None
     return message.dating.monotonic_s + end_s - last["ts_ms"] / 1000.0
-
-
-def _epoch_s(time_utc: str) -> float:
-    return (dt.datetime.strptime(time_utc, _FORMAT) - _EPOCH).total_seconds()

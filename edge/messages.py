@@ -3,7 +3,6 @@
 Payloads are flat, compact JSON in UTF-8; the two status topics are bare words.
 """
 
-import datetime as dt
 import json
 import math
 import re
@@ -23,17 +22,12 @@ from edge.message_fields import (
 )
 from edge.message_types import MESSAGE_TYPES, MessageType
 from edge.records import Classification, Dating, EventChange, JsonObject, Message
+from edge.rfc3339 import rfc3339_from_epoch, rfc3339_from_ms
 from edge.sources.faults import Fault
 
-_EPOCH = dt.datetime(1970, 1, 1)
 _SLUG = re.compile(SLUG_PATTERN + r"\Z")
 
 _MOST_MS = 1 << 53  # of a time: beyond it a float is not exact
-
-
-def rfc3339_from_epoch(epoch_s: float) -> str:
-    """UTC with milliseconds: 2026-10-01T12:34:56.789Z."""
-    return _rfc3339_from_ms(int(round(epoch_s * 1000.0)))
 
 
 def topic_of(type_name: str, root: str, node: str, source: Optional[str] = None) -> str:
@@ -216,7 +210,7 @@ class MessageFactory:
             self._boot_id,
             sequence,
             message_id,
-            _rfc3339_from_ms(time_ms),
+            rfc3339_from_ms(time_ms),
             time_ms,
             "synced" if time.synced else "unsynced",
             self._bundle_id,
@@ -295,8 +289,3 @@ def _encoded_number(where: str, schema: JsonObject, decimals: int, value: Any) -
     if not schema.get("minimum", number) <= number <= schema.get("maximum", number):
         raise ValueError(where + "a number from %s to %s" % (schema.get("minimum"), schema.get("maximum", "any")))
     return number + 0.0  # -0.0 becomes 0.0
-
-
-def _rfc3339_from_ms(time_ms: int) -> str:
-    moment = _EPOCH + dt.timedelta(milliseconds=time_ms)
-    return moment.isoformat(timespec="milliseconds") + "Z"

@@ -7,17 +7,14 @@ the daemon; what another start left behind stays `unsynced`, because nobody know
 What a reader was sent before keeps its guess: it said that it was one.
 """
 
-import datetime as dt
 from typing import Optional
 
 from edge.clock import SystemClock, read_machine_boot_id
 from edge.message_fields import COMMON_FIELDS
 from edge.message_types import MESSAGE_TYPES
-from edge.messages import payload_from_values, rfc3339_from_epoch, time_ms_of, values_from_payload
+from edge.messages import payload_from_values, time_ms_of, values_from_payload
 from edge.records import Message
-
-_EPOCH = dt.datetime(1970, 1, 1)
-_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+from edge.rfc3339 import epoch_s_from_rfc3339, rfc3339_from_ms
 
 
 class Redater:
@@ -68,6 +65,4 @@ def _text(value: object) -> str:
 
 
 def _moved(time_utc: str, shift_ms: int) -> str:
-    at = dt.datetime.strptime(time_utc, _FORMAT) - _EPOCH
-    at_ms = (at.days * 86400 + at.seconds) * 1000 + at.microseconds // 1000
-    return rfc3339_from_epoch((at_ms + shift_ms) / 1000.0)
+    return rfc3339_from_ms(int(round(epoch_s_from_rfc3339(time_utc) * 1000.0)) + shift_ms)

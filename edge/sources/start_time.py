@@ -4,19 +4,15 @@ Sources: RFC 3339; EBU Tech 3285 (Broadcast Wave, chunk `bext`: OriginationDate,
 Devices, AudioMoth firmware (comment "Recorded at 21:00:00 24/02/2019 (UTC) by AudioMoth ...").
 """
 
-import datetime as dt
 import re
 import struct
 from pathlib import Path
-from typing import BinaryIO, Optional, Sequence, Union
+from typing import BinaryIO, Optional, Union
 
 from edge.errors import SourceError
+from edge.rfc3339 import epoch_s_from_rfc3339, epoch_s_of_parts
 
 FROM_FILE = "file"
-_EPOCH = dt.datetime(1970, 1, 1)
-_RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(\.\d+)?(?:[Zz]|([+-])(\d\d):(\d\d))\Z",
-)
 # 20261001_123456.wav, 2026-10-01T12-34-56Z-street.flac, 20261001T123456.250Z.wav
 _IN_NAME = re.compile(
     r"(?<!\d)(\d{4})-?(\d\d)-?(\d\d)[T_ -]?(\d\d)[-:_.]?(\d\d)[-:_.]?(\d\d)(\.\d+(?=Z))?(?!\d)",
@@ -24,18 +20,6 @@ _IN_NAME = re.compile(
 _AUDIOMOTH = re.compile(rb"Recorded at (\d\d):(\d\d):(\d\d) (\d\d)/(\d\d)/(\d{4}) \(UTC(?:([+-]\d+)(?::(\d\d))?)?\)")
 _BEXT_DATE = re.compile(r"(\d{4}).(\d\d).(\d\d)(\d\d).(\d\d).(\d\d)\Z")
 _HEADER_BYTES = 1 << 16  # a recorder writes its metadata before the sound
-
-
-def epoch_s_from_rfc3339(text: str) -> float:
-    """Seconds since 1970-01-01T00:00:00Z.  Raises ValueError: not an RFC 3339 time with its offset from UTC."""
-    found = _RFC3339.match(text.strip())
-    if not found:
-        raise ValueError("%r is no time as 2026-10-01T12:34:56Z" % text)
-    sign, hours, minutes = found.group(8), int(found.group(9) or 0), int(found.group(10) or 0)
-    if hours > 23 or minutes > 59:
-        raise ValueError("%r has an offset from UTC that does not exist" % text)
-    offset_s = (hours * 60 + minutes) * 60 * (-1 if sign == "-" else 1)
-    return _epoch_s(found.groups()[:6], found.group(7)) - offset_s
 
 
 def start_time_of(given: str, path: Union[str, Path]) -> Optional[float]:
@@ -52,7 +36,7 @@ def start_time_of(given: str, path: Union[str, Path]) -> Optional[float]:
     if given == FROM_FILE:
         return _start_told_by(Path(path))
     try:
-        return epoch_s_from_rfc3339(given)
+        return epoch_s_from_rfc3339(given.strip())
     except ValueError as error:
         raise SourceError(
             "start time: %s; give it so, with Z or an offset such as +02:00, or %r for the time in the file itself"
@@ -64,7 +48,7 @@ def _start_told_by(path: Path) -> float:
     try:
         found = _IN_NAME.search(path.stem)
         if found:
-            return _epoch_s(found.groups()[:6], found.group(7))
+            return epoch_s_of_parts(found.groups()[:6], found.group(7))
         with path.open("rb") as file:
             told = _start_in_header(file)
     except OSError as error:
@@ -86,17 +70,12 @@ def _start_in_header(file: BinaryIO) -> Optional[float]:
         hour, minute, second, day, month, year = [word.decode("ascii") for word in moth.groups()[:6]]
         hours, minutes = int(moth.group(7) or 0), int(moth.group(8) or 0)
         offset_s = hours * 3600 + (minutes if hours >= 0 else -minutes) * 60
-        return _epoch_s((year, month, day, hour, minute, second), None) - offset_s
+        return epoch_s_of_parts((year, month, day, hour, minute, second)) - offset_s
     at = 12
     while head[:4] == b"RIFF" and at + 8 <= len(head):
         kind, length = struct.unpack("<4sI", head[at : at + 8])
         if kind == b"bext":
             date = _BEXT_DATE.match(head[at + 8 + 320 : at + 8 + 338].decode("latin-1"))
-            return _epoch_s(date.groups(), None) if date else None
+            return epoch_s_of_parts(date.groups()) if date else None
         at += 8 + length + length % 2
     return None
-
-
-def _epoch_s(parts: Sequence[str], fraction: Optional[str]) -> float:
-    moment = dt.datetime(*[int(part) for part in parts]) - _EPOCH  # type: ignore[arg-type]
-    return moment.total_seconds() + float(fraction or 0)

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from edge.clock import SourceClock, UtcTime
 from edge.message_schema import json_schema
 from edge.message_types import MESSAGE_TYPES
-from edge.messages import MessageFactory, mark_replayed, rfc3339_from_epoch, status_message, time_ms_of
+from edge.messages import MessageFactory, mark_replayed, status_message, time_ms_of
 from edge.records import Classification, EventChange
+from edge.rfc3339 import rfc3339_from_epoch
 
 needs_jsonschema = pytest.mark.skipif(sys.version_info < (3, 10), reason="jsonschema is a tool of current Pythons")
 LABELS = ("dog_bark", "siren", "car_horn")

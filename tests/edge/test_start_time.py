@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import SourceError
-from edge.messages import rfc3339_from_epoch
-from edge.sources.start_time import FROM_FILE, epoch_s_from_rfc3339, start_time_of
+from edge.rfc3339 import epoch_s_from_rfc3339, rfc3339_from_epoch
+from edge.sources.start_time import FROM_FILE, start_time_of
 
 NOON = 1790856896.0  # 2026-10-01T12:14:56Z
 
