@@ -106,6 +106,7 @@ class Daemon:
             self._wait_until_ready()
             if not self._should_stop:
                 self._publisher.open()
+                self._supervision.add(self._publisher.stage)
             self._watch_over(duration_s, on_steady)
         finally:
             self._close()
@@ -223,6 +224,7 @@ class Daemon:
                 _LOGGER.error("source %s did not stop in time", listener.name)
         self._store.flush(_STORE_TIMEOUT_S)
         self._endpoint.close()
+        self._supervision.dismiss(self._publisher.stage)
         self._publisher.close(close_by_s - time.monotonic())
 
     def _tell_of_namesake(self) -> None:

@@ -20,6 +20,7 @@ from edge.outbox import Outbox
 from edge.records import Message
 from edge.retry import RetryHistory, RetryPolicy
 from edge.store import Store, health_of_store
+from edge.supervision import STAGE_LIMIT_S, Stage
 
 __all__ = ["Publisher", "RetryPolicy"]
 
@@ -29,6 +30,7 @@ _PENDING = 256
 _IDLE_S = 1.0
 _CONGESTED_S = 0.1  # how often to see whether the link takes bytes again
 _LAST_WORD_S = 0.5  # of the time to close: for giving up an attempt that has come to nothing
+_CONNECTING_S = 180.0  # name servers that do not answer, the handshakes, an attempt's own limits
 _FAREWELL_SHARE = 0.3  # of the time to close: kept for `offline`
 
 
@@ -41,6 +43,7 @@ class Publisher:
         installation_id: makes the client id this installation's own; of this process where None.
         subscriptions: topics to read, without wildcards, and what takes their messages, in the publisher's thread. A
             broker that does not allow it is published to all the same.
+        stage: told that the thread lives, with a broker or without; by a supervision of the caller's.
     """
 
     def __init__(
@@ -52,7 +55,9 @@ class Publisher:
         installation_id: Optional[str] = None,
         retry: Optional[RetryPolicy] = None,
         subscriptions: Optional[Mapping[str, Callable[[Received], None]]] = None,
+        stage: Optional[Stage] = None,
     ) -> None:
+        self.stage = stage if stage is not None else Stage("mqtt-publisher")
         self._subscriptions = dict(subscriptions or {})
         self._config, self._retry, self._store = config, retry or RetryPolicy(), store
         self._history = RetryHistory(self._retry)
@@ -82,6 +87,7 @@ class Publisher:
     def open(self) -> "Publisher":
         """Begin to connect, for as long as it takes.  Raises ConfigError: a file of [mqtt] cannot be read."""
         Connection(self._config, self._client_id).abort()
+        self.stage.wait("a connection to the broker", _CONNECTING_S)
         self._thread.start()
         return self
 
@@ -148,13 +154,16 @@ class Publisher:
     def _run(self) -> None:
         while not self._closing.is_set():
             self._connect_and_serve(should_stop=self._closing.is_set)
-            self._closing.wait(self._history.delay_s())
+            delay_s = self._history.delay_s()
+            self.stage.wait("the next attempt at the broker", delay_s + STAGE_LIMIT_S)
+            self._closing.wait(delay_s)
         # closed before there was a connection, or between two: one last attempt
         if self._store.counts().waiting and time.monotonic() < self._deadline_s:
             self._connect_and_serve(should_stop=lambda: time.monotonic() >= self._deadline_s)
 
     def _connect_and_serve(self, should_stop: Callable[[], bool]) -> None:
         started_s = time.monotonic()
+        self.stage.wait("a connection to the broker", _CONNECTING_S)
         try:
             connection = Connection(self._config, self._client_id, self._offline, self._hear)
             try:
@@ -180,6 +189,7 @@ class Publisher:
             connection.request(list(self._subscriptions))
         self._announce(connection)
         while not self._closing.is_set():
+            self.stage.progress()
             self._send_waiting(connection)
             self._pump(connection, self._pause_s(connection))
             if self._outbox.oldest_in_flight_s() > self._retry.acknowledge_s:

@@ -76,9 +76,13 @@ class Supervision:
     def stage(self, name: str, limit_s: float = STAGE_LIMIT_S) -> Stage:
         """A new stage; from now on it has to report."""
         stage = Stage(name, limit_s, self._monotonic_s)
+        self.add(stage)
+        return stage
+
+    def add(self, stage: Stage) -> None:
+        """A stage that somebody else has made; it has to report from now on."""
         with self._lock:
             self._stages.append(stage)
-        return stage
 
     def dismiss(self, stage: Stage) -> None:
         """Its part of the node has ended in order."""

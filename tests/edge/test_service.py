@@ -212,9 +212,27 @@ class StuckStore(MemoryStore):
         return super().put(message)
 
 
+class StuckAtPeeking(StuckStore):
+    """A card that is never done with reading; only the thread that sends reads."""
+
+    def put(self, message):
+        return MemoryStore.put(self, message)
+
+    def peek(self, limit, after=0):
+        if threading.current_thread().name == "mqtt-publisher":
+            self.is_stuck.set()
+            self.is_mended.wait(HARD)
+        return super().peek(limit, after)
+
+
 @pytest.mark.slow
-def test_a_thread_that_hangs_starves_the_watchdog_and_is_named(bundle, street, broker, systemd, caplog):
-    store, stop = StuckStore(), threading.Event()
+@pytest.mark.parametrize(
+    "store_class, stage", [(StuckStore, "source tape"), (StuckAtPeeking, "mqtt-publisher")], ids=["source", "publisher"]
+)
+def test_a_thread_that_hangs_starves_the_watchdog_and_is_named(
+    bundle, street, broker, systemd, caplog, store_class, stage
+):
+    store, stop = store_class(), threading.Event()
     config = test_daemon.config_of(bundle, street, broker.port, loop=True)
     daemon = Daemon(config, bundle, "test", stop, Notifier(systemd.address, watchdog_s=1.5), store)
     thread = threading.Thread(target=daemon.run)
@@ -222,11 +240,11 @@ def test_a_thread_that_hangs_starves_the_watchdog_and_is_named(bundle, street, b
     try:
         assert store.is_stuck.wait(HARD)
         assert systemd.count("WATCHDOG=1") > 0
-        assert wait_until(lambda: any("source tape hangs" in text for text in systemd.statuses()), HARD)
+        assert wait_until(lambda: any(stage + " hangs" in text for text in systemd.statuses()), HARD)
         fed = systemd.count("WATCHDOG=1")
         time.sleep(3.0)  # six times the pause between two feeds
         assert systemd.count("WATCHDOG=1") == fed
-        assert any("source tape hangs" in record.getMessage() for record in caplog.records)
+        assert any(stage + " hangs" in record.getMessage() for record in caplog.records)
         store.is_mended.set()
         assert wait_until(lambda: systemd.count("WATCHDOG=1") > fed, HARD)
     finally:
