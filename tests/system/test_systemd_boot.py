@@ -20,6 +20,7 @@ from tests.edge.socket_broker import wait_until
 from tests.system.container import Container, skip_where_impossible
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
+BROKEN = "1.0.2"  # a version whose daemon ends as it starts
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECORDING = REPOSITORY / "edge" / "demonstration" / "street.ogg"
 DOG_AND_SIREN_S = (57.0, 78.0)  # of the recording; see its timeline
@@ -52,7 +53,7 @@ def packages(tmp_path_factory):
     )
     if made.returncode:
         pytest.skip("/usr/bin/python3 makes no virtual environment: apt-get install python3-venv")
-    for version in ("1.0.0", "1.0.1"):
+    for version in ("1.0.0", "1.0.1", BROKEN):
         checkout = folder / version
         for name in ("pyproject.toml", "README.md", "LICENSE"):
             checkout.mkdir(exist_ok=True)
@@ -61,6 +62,9 @@ def packages(tmp_path_factory):
             shutil.copytree(REPOSITORY / package, checkout / package, ignore=shutil.ignore_patterns("__pycache__"))
         init = checkout / "edge" / "__init__.py"
         init.write_text(re.sub('__version__ = ".*"', '__version__ = "%s"' % version, init.read_text()))
+        if version == BROKEN:
+            service = checkout / "edge" / "service.py"
+            service.write_text(service.read_text() + "\n\nraise ImportError('a mistake that no test has seen')\n")
         pip(folder, "wheel", "--no-deps", "--wheel-dir", str(folder / ("node-" + version)), str(checkout))
     (first,) = (folder / "node-1.0.0").iterdir()
     pip(folder, "wheel", "--wheel-dir", str(folder / "wheels"), str(first), "pyaudio>=0.2.14", "pip==21.3.1")
@@ -115,13 +119,14 @@ class Machine(Container):
     def log(self):
         return self.output("journalctl", "-u", SERVICE, "-o", "cat", "--no-pager")
 
-    def install(self, packages, version, *options):
-        kit = self.root / "root" / "kit"
+    def install(self, packages, version, *options, check=True):
+        kit = self.root / "srv" / "kit"
         shutil.rmtree(kit, ignore_errors=True)
         shutil.copytree(REPOSITORY / "systemd", kit)
         (wheel,) = (packages / ("node-" + version)).iterdir()
         shutil.copy(wheel, kit)
-        return self.output("/root/kit/install.sh", "--wheels", "/root/wheels", "--python", "/usr/bin/python3", *options)
+        command = ("/srv/kit/install.sh", "--wheels", "/srv/wheels", "--python", "/usr/bin/python3")
+        return self.run(*command, *options, check=check)
 
     def hears(self, more_than=0):
         return wait_until(lambda: len(self.received("mic/classification")) > more_than, HANG_S)
@@ -134,7 +139,7 @@ class Machine(Container):
 def machine(packages, vmic_plugin, tmp_path_factory):
     skip_where_impossible()
     with Machine(tmp_path_factory.mktemp("machine")) as machine:
-        shutil.copytree(packages / "wheels", machine.root / "root" / "wheels")
+        shutil.copytree(packages / "wheels", machine.root / "srv" / "wheels")
         machine.place_microphone(vmic_plugin)
         drop_in = machine.root / "etc" / "systemd" / "system" / (SERVICE + ".service.d") / "90-test.conf"
         drop_in.parent.mkdir()
@@ -146,7 +151,7 @@ def machine(packages, vmic_plugin, tmp_path_factory):
 
 
 def test_it_installs_starts_and_says_that_it_is_ready(machine, packages):
-    said = machine.install(packages, "1.0.0", "--node-name", "corner-1")
+    said = machine.install(packages, "1.0.0", "--node-name", "corner-1").stdout
     assert "starting" in said and machine.property("ActiveState") == "active"
     assert machine.property("NRestarts") == "0"
     # the configuration that came with it names the default microphone; this one the virtual one
@@ -173,7 +178,7 @@ def test_it_runs_with_little_more_than_nothing(machine):
 
 def test_installing_again_changes_nothing_and_interrupts_nothing(machine, packages):
     process = machine.property("MainPID")
-    said = machine.install(packages, "1.0.0")
+    said = machine.install(packages, "1.0.0").stdout
     assert "nothing has changed" in said and "writing" not in said and "keeping" in said
     assert machine.property("MainPID") == process
 
@@ -227,7 +232,7 @@ def test_it_stops_in_its_time_with_everything_said(machine):
 def test_an_upgrade_keeps_state_and_configuration(machine, packages):
     before, _ = stored(machine)
     old = machine.output("readlink", "/opt/soundclr-edge/current")
-    said = machine.install(packages, "1.0.1", "--node-name", "another-name")
+    said = machine.install(packages, "1.0.1", "--node-name", "another-name").stdout
     assert "keeping" in said and machine.property("ActiveState") == "active"
     assert wait_until(lambda: any('"version":"1.0.1"' in text for text in machine.received("info")), HANG_S)
     assert machine.hears_again()
@@ -235,6 +240,17 @@ def test_an_upgrade_keeps_state_and_configuration(machine, packages):
     assert stored(machine)[0] == before
     new = machine.output("readlink", "/opt/soundclr-edge/current")
     assert new != old and machine.output("ls", "/opt/soundclr-edge").split() == ["current", new]
+
+
+def test_a_version_that_does_not_start_is_taken_back(machine, packages):
+    runs, installation = machine.output("readlink", "/opt/soundclr-edge/current"), stored(machine)[0]
+    tried = machine.install(packages, BROKEN, check=False)
+    assert tried.returncode == 1
+    assert "does not start" in tried.stdout and "went back to the version before" in tried.stdout
+    assert machine.output("readlink", "/opt/soundclr-edge/current") == runs
+    assert machine.property("ActiveState") == "active" and stored(machine)[0] == installation
+    assert machine.hears_again()
+    assert '"version":"1.0.1"' in machine.received("info")[-1]
 
 
 def test_retire_takes_back_what_was_retained_once_the_node_has_stopped(machine):
@@ -250,11 +266,11 @@ def test_retire_takes_back_what_was_retained_once_the_node_has_stopped(machine):
 
 
 def test_uninstalling_keeps_what_is_the_operators_until_it_is_purged(machine):
-    machine.run("/root/kit/uninstall.sh")
+    machine.run("/srv/kit/uninstall.sh")
     assert not (machine.root / "opt" / "soundclr-edge").exists()
     assert machine.run("systemctl", "cat", SERVICE, check=False).returncode != 0
     assert (machine.root / "etc" / "soundclr-edge" / "soundclr-edge.toml").exists()
     assert (machine.root / STATE / "installation-id").exists()
-    machine.run("/root/kit/uninstall.sh", "--purge")
-    machine.run("/root/kit/uninstall.sh", "--purge")
+    machine.run("/srv/kit/uninstall.sh", "--purge")
+    machine.run("/srv/kit/uninstall.sh", "--purge")
     assert not (machine.root / "etc" / "soundclr-edge").exists() and not (machine.root / STATE).exists()
