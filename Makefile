@@ -24,7 +24,7 @@ NODE_SOURCES := edge engines tests/edge tests/engines tests/cuda_cpu tests/fuzz 
 # what `make test` leaves to targets of their own
 ELSEWHERE := system or gpu or sanitizers
 
-.PHONY: help run test check check-3.6 format test-current test-3.6 test-system test-gpu test-sanitizers fuzz soak bench wheel package clean
+.PHONY: help run test check check-3.6 format contract test-current test-3.6 test-system test-gpu test-sanitizers fuzz soak bench wheel package clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z0-9.-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /\1\t/' | expand -t 16
@@ -46,6 +46,9 @@ check: .venv-test/.ready ## style and types only
 format: .venv-test/.ready ## lay out the code and sort its imports
 	@$(TEST) -m ruff check --select I --fix --quiet .
 	@$(TEST) -m ruff format --quiet .
+
+contract: .venv-test/.ready ## write the published contract anew (edge/contract), after its definition has gained
+	@$(TEST) -m edge.contract
 
 test-current: .venv-test/.ready
 	@$(TEST) -m pytest $(WORKERS) -m "not ($(ELSEWHERE))"
@@ -72,6 +75,7 @@ endif
 test-system: .venv-test/.ready ## tests that need root or system packages (installs them when root)
 	@.ci/install-system-packages
 	@.ci/install-microphone .venv-test
+	@.ci/install-node-packages tests/contract
 	@$(TEST) -m pytest -m system
 
 test-gpu: .venv-test/.ready ## the kernels on a real NVIDIA GPU; skipped, with the reason, where there is none

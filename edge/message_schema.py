@@ -16,6 +16,7 @@ def json_schema(type_name: str) -> JsonObject:
     kind = MESSAGE_TYPES[type_name]
     head: JsonObject = {
         "$schema": "http://json-schema.org/draft-07/schema#",
+        "$id": "urn:soundclr:v%d:%s" % (SCHEMA_VERSION, type_name),
         "description": kind.description,
         "title": "%s v%d" % (type_name, SCHEMA_VERSION),
     }
@@ -24,9 +25,14 @@ def json_schema(type_name: str) -> JsonObject:
     fields = COMMON_FIELDS + kind.fields
     single = [field for field in fields if not field.is_family]
     properties = {field.name: _schema_of_field(field) for field in single}
-    properties["schema"] = {"const": SCHEMA_VERSION}
-    properties["type"] = {"const": type_name}
-    properties["source"] = {"type": "string" if kind.has_source else "null"}
+    slug = {"type": "string", "pattern": "^%s$" % SLUG_PATTERN}
+    for name, value in (
+        ("schema", {"const": SCHEMA_VERSION}),
+        ("type", {"const": type_name}),
+        ("node", slug),
+        ("source", slug if kind.has_source else {"type": "null"}),
+    ):
+        properties[name] = dict(value, description=properties[name]["description"])
     families = {
         "^%s$" % re.sub("<.*>", SLUG_PATTERN, field.name): _schema_of_field(field)
         for field in fields

@@ -207,15 +207,7 @@ MESSAGE_TYPES: Dict[str, MessageType] = {
         + QUALITY
         + MEASURED_LEVELS
         + CALIBRATION
-        + (
-            Field(
-                "lzeq_<band>_dbfs",
-                "level",
-                "third octave, dB re full scale; the band by its nominal frequency: 31_5hz, 1000hz, 16000hz",
-                True,
-            ),
-            Field("lzeq_<band>_db", "level", "the same, dB re 20 uPa; null unless calibrated", True),
-        ),
+        + level_pair("lzeq_<band>", "third octave, by its nominal frequency: 31_5hz, 1000hz, 16000hz"),
     ),
     "summary": MessageType(
         "<root>/<node>/<source>/summary", 1, False, True, "Levels and events of one UTC minute.", SUMMARY
