@@ -82,7 +82,9 @@ class LevelFrame(NamedTuple):
     lafmin_dbfs: Optional[float]
     lasmax_dbfs: Optional[float]  # the same, Slow
     lcpeak_dbfs: Optional[float]  # highest C-weighted instantaneous level
-    band_energies: Optional[Tuple[float, ...]] = None  # of the third octaves, where they are asked for
+    # of the third octaves, where they are asked for: of the whole second that ends with this frame, all of its samples;
+    # None in the other frames, and where not all of that second counts
+    band_energies: Optional[Tuple[float, ...]] = None
 
 
 class Calibration(NamedTuple):
