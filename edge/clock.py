@@ -139,6 +139,11 @@ class SourceClock:
         self._head = (0.0, 0.0)  # the newest observation, and the rate from there on
         self._rate = 1.0
 
+    @property
+    def is_of_recording(self) -> bool:
+        """Whether time is what a recording says, and not the machine's clock."""
+        return self._start_time_utc_s is not None
+
     def observe(self, first_sample: int, sample_rate_hz: float, captured_at_s: float) -> None:
         """Take note that the sample of this index was captured at this monotonic time."""
         stream_s = first_sample / float(sample_rate_hz)

@@ -59,7 +59,7 @@ class MinuteGrid:
             self._begin(self._seen_s, self._clock.utc_of(self._seen_s))
         while now.epoch_s >= self._boundary_s():
             at_s = self._stream_at(self._boundary_s(), stream_s, now)
-            at = now._replace(epoch_s=self._boundary_s())
+            at = _moved(now, self._boundary_s())
             spans += self._end_at(at_s, at)
             self._begin(at_s, at)
         self._seen_s, self._seen = stream_s, now
@@ -98,6 +98,12 @@ class MinuteGrid:
             return []
         minute = UtcTime(_minute_s(self._start.epoch_s), self._start.synced)
         return [MinuteSpan(minute, self._start_s, stream_s, self._start, at)]
+
+
+def _moved(time: UtcTime, epoch_s: float) -> UtcTime:
+    """Another moment by the same reading of the clock."""
+    monotonic_s = None if time.monotonic_s is None else time.monotonic_s + epoch_s - time.epoch_s
+    return UtcTime(epoch_s, time.synced, monotonic_s)
 
 
 def _minute_s(epoch_s: float) -> float:

@@ -102,6 +102,13 @@ class Dating(NamedTuple):
     monotonic_s: float  # of the moment that the message's `time` tells
 
 
+class Keepsake(NamedTuple):
+    """What the node keeps for itself of what it tells: written with the message, sent to nobody."""
+
+    owner: str  # name of the source
+    content: bytes
+
+
 class Message(NamedTuple):
     """One MQTT message, ready to send."""
 
@@ -111,6 +118,7 @@ class Message(NamedTuple):
     retain: bool
     durable: bool  # goes through the store before it is sent
     dating: Optional[Dating] = None  # by which its times can be corrected; None where they are final
+    keepsake: Optional[Keepsake] = None  # None too in what a store gives out
 
 
 JsonObject = Dict[str, Any]

@@ -82,6 +82,11 @@ class Store(ABC):
         """The events that earlier starts of the daemon began and did not end, oldest first."""
 
     @abstractmethod
+    def keepsakes(self, owner: str) -> Optional[List[bytes]]:
+        """What messages brought with them for this owner to keep, oldest first, from the newest of them back as far as
+        days; None: nothing outlives the process here."""
+
+    @abstractmethod
     def counts(self) -> StoreCounts:
         """What it holds."""
 
@@ -121,7 +126,8 @@ class MemoryStore(Store):
         """See Store."""
         with self._lock:
             self._last_row += 1
-            self._rows[self._last_row] = StoredRow(self._last_row, message, int(1000 * self._wall_s()))
+            kept = message._replace(keepsake=None)
+            self._rows[self._last_row] = StoredRow(self._last_row, kept, int(1000 * self._wall_s()))
             self._bytes += len(message.payload)
             if len(self._rows) > self._max_rows:
                 self._remove(next(iter(self._rows)))
@@ -154,6 +160,10 @@ class MemoryStore(Store):
     def open_events(self) -> List[OpenEvent]:
         """See Store: of earlier starts nothing is known."""
         return []
+
+    def keepsakes(self, owner: str) -> Optional[List[bytes]]:  # noqa: ARG002 - its contract
+        """See Store."""
+        return None
 
     def counts(self) -> StoreCounts:
         """See Store."""

@@ -43,6 +43,8 @@ _SCHEMA = (
     "PRAGMA application_id = %d" % _APPLICATION_ID,
     "PRAGMA user_version = %d" % SCHEMA_VERSION,
 )
+# what the node keeps for itself of its messages, by the message's id; files of earlier versions have none yet
+_KEEPSAKES = "CREATE TABLE keepsake (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, content BLOB NOT NULL)"
 _COLUMNS = "id, put_ms, synced, topic, payload, machine_boot_id, monotonic_s"
 
 
@@ -104,6 +106,8 @@ class Database:
             if is_new:
                 self._write([(statement, ()) for statement in _SCHEMA])
                 sync_directory(self._directory)
+            if not self._has_keepsakes():
+                self._write([(_KEEPSAKES, ())])
             self._check()
             self._written_waiting = self.read_bookmark().waiting
         except (sqlite3.Error, OSError, DamagedError, DiskError) as error:
@@ -160,6 +164,23 @@ class Database:
     def delete_through(self, last_id: int, bookmark: Bookmark) -> None:
         """Drop every message up to this one."""
         self._write_with_bookmark([("DELETE FROM message WHERE id <= ?", (last_id,))], bookmark)
+
+    def read_keepsakes(self, owner: str) -> List[Tuple[int, bytes]]:
+        """What one owner keeps, with the ids of the messages, oldest first."""
+        if not self._has_keepsakes():
+            return []
+        rows = self._read("SELECT id, content FROM keepsake WHERE owner = ? ORDER BY id", (owner,))
+        if not all(_is_id(each) and isinstance(content, bytes) for each, content in rows):
+            raise DamagedError("keepsakes of %r are not as they were written" % owner)
+        return rows
+
+    def drop_keepsakes(self, kept: int) -> None:
+        """Of each owner's keep so many, once there is a good deal more than that."""
+        for owner, count in self._read("SELECT owner, count(*) FROM keepsake GROUP BY owner"):
+            if count > kept + kept // 4:
+                newest = "SELECT id FROM keepsake WHERE owner = ? ORDER BY id DESC LIMIT ?"
+                sql = "DELETE FROM keepsake WHERE owner = ? AND id NOT IN (%s)" % newest
+                self._write([(sql, (owner, owner, kept))])
 
     def read_range(self, first_id: int, last_id: int, limit: int) -> List[Entry]:
         """At most so many messages from one id to another, oldest first."""
@@ -223,6 +244,9 @@ class Database:
         tables, version = self._cursor.execute("SELECT count(*) FROM sqlite_master").fetchone()[0], self._version()
         return bool(tables == 0 and version == 0)
 
+    def _has_keepsakes(self) -> bool:
+        return bool(self._read("SELECT count(*) FROM sqlite_master WHERE name = 'keepsake'")[0][0])
+
     def _version(self) -> int:
         return int(self._cursor.execute("PRAGMA user_version").fetchone()[0])
 
@@ -282,6 +306,10 @@ class Database:
         values = (entry.id, entry.put_ms, int(entry.synced), topic_id, payload) + tuple(message.dating or (None, None))
         # or replace: a write that failed may have come through after all
         statements.append(("INSERT OR REPLACE INTO message (%s) VALUES (?, ?, ?, ?, ?, ?, ?)" % _COLUMNS, values))
+        if message.keepsake is not None:
+            statements.append(
+                ("INSERT OR REPLACE INTO keepsake VALUES (?, ?, ?)", (entry.id,) + tuple(message.keepsake))
+            )
         return statements
 
     def _statements_for_bookmark(self, bookmark: Bookmark) -> List[Statement]:

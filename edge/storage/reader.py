@@ -3,7 +3,7 @@
 import itertools
 import threading
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional
+from typing import Iterable, Iterator, List, Optional, Tuple
 
 from edge.storage.database import Database, Entry
 from edge.storage.faults import DamagedError, DiskError
@@ -33,6 +33,17 @@ class Reader:
                 self._close()
                 raise
         return entries
+
+    def read_keepsakes(self, owner: str) -> List[Tuple[int, bytes]]:
+        """What an owner keeps, with the messages' ids, oldest first.  Raises DamagedError, DiskError."""
+        with self._lock:
+            try:
+                if self._database is None:
+                    self._database = Database(self._directory).open_for_reading()
+                return self._database.read_keepsakes(owner)
+            except (DamagedError, DiskError):
+                self._close()
+                raise
 
     def close(self) -> None:
         """Let the file go; the next reading opens what is there then."""

@@ -12,6 +12,7 @@ _LOGGER = logging.getLogger(__name__)
 _SHARE = 50  # the oldest fiftieth goes at once: the fewer times, the less is written
 _MOST_STEPS = 200
 _DAY_S = 86400.0
+_KEEPSAKES = 4 * 1440  # of each owner: minutes of four days, of which an hour, a day and a night's level are made
 
 
 def drop_old(
@@ -32,6 +33,7 @@ def drop_old(
         if ends is None or database.used_bytes() <= config.max_bytes:
             break
         dropped += _drop_through(ends[0] + (ends[1] - ends[0]) // _SHARE, database, ledger, condition)
+    database.drop_keepsakes(_KEEPSAKES)
     if dropped:
         _LOGGER.warning("store: %d messages that no broker ever had are dropped, too old or too many", dropped)
 

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from pathlib import Path
-from typing import Callable, List, Optional, Set
+from typing import Callable, List, Optional, Set, TypeVar
 
 from edge.clock import SystemClock
 from edge.config import StoreConfig
@@ -26,6 +26,7 @@ from edge.store import OpenEvent, Store, StoreCounts, StoredRow
 _LOGGER = logging.getLogger(__name__)
 _MEMORY_ROWS = 10000
 _CLOSE_S = 2.0
+_T = TypeVar("_T")
 
 
 class SqliteStore(Store):
@@ -119,6 +120,21 @@ class SqliteStore(Store):
         with self._condition:
             return list(self._writer.left_open)
 
+    def keepsakes(self, owner: str) -> Optional[List[bytes]]:
+        """See Store.  What cannot be read is left out, and the writer is told."""
+        with self._condition:
+            pending = [
+                (each.row, each.message.keepsake.content)
+                for each in self._ledger.pending.values()
+                if each.message.keepsake is not None and each.message.keepsake.owner == owner
+            ]
+            set_aside = self._writer.set_aside
+        written = self._attempt_reading(lambda: self._reader.read_keepsakes(owner), set_aside) or []
+        with self._condition:  # one of them may have been written meanwhile
+            rows = {row for row, _ in pending}
+            older = [content for each, content in written if self._ledger.row_of(each) not in rows]
+        return older + [content for _, content in pending]
+
     def counts(self) -> StoreCounts:
         """See Store."""
         oldest = self.peek(1)
@@ -151,13 +167,16 @@ class SqliteStore(Store):
 
     def _read(self, ids: List[int], set_aside: int) -> Optional[List[Entry]]:
         """Messages of the file that was there when so many had been set aside; None where it cannot be read."""
-        entries: Optional[List[Entry]] = None
+        return self._attempt_reading(lambda: self._reader.read(ids), set_aside)
+
+    def _attempt_reading(self, read: Callable[[], List[_T]], set_aside: int) -> Optional[List[_T]]:
+        found: Optional[List[_T]] = None
         try:
-            entries = self._reader.read(ids)
+            found = read()
         except DamagedError as error:
             with self._condition:
                 self._writer.note_damage(str(error), set_aside)
         except DiskError as error:
             _LOGGER.warning("store: %s", error)
         with self._condition:
-            return entries if set_aside == self._writer.set_aside else None
+            return found if set_aside == self._writer.set_aside else None
