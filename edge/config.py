@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from edge.errors import ConfigError
+from edge.levels.local_day import LocalCalendar, minutes_of_starts
 from edge.rfc3339 import epoch_s_from_rfc3339
 from edge.sources.start_time import FROM_FILE
 from engines.compile import PRECISION_NAMES
@@ -95,6 +96,15 @@ class PublishConfig(NamedTuple):
     health_interval_s: float = 30.0
 
 
+class SummaryConfig(NamedTuple):
+    """[summary]: the place's own day, of which Lden is made."""
+
+    time_zone: str = ""  # as in the IANA's list, such as Europe/Berlin; no Lden where empty
+    day_starts: str = "07:00"  # by local clocks
+    evening_starts: str = "19:00"
+    night_starts: str = "23:00"
+
+
 class PrometheusConfig(NamedTuple):
     """[prometheus]"""
 
@@ -129,6 +139,7 @@ class Config(NamedTuple):
     publish: PublishConfig = PublishConfig()
     store: StoreConfig = StoreConfig()
     prometheus: PrometheusConfig = PrometheusConfig()
+    summary: SummaryConfig = SummaryConfig()
 
 
 def load_config(path: Path) -> Config:
@@ -175,6 +186,7 @@ def config_from_mapping(values: Dict[str, Any]) -> Config:
         publish=_read_table(PublishConfig, "[publish]", values.get("publish", {})),
         store=_read_table(StoreConfig, "[store]", values.get("store", {})),
         prometheus=_read_table(PrometheusConfig, "[prometheus]", values.get("prometheus", {})),
+        summary=_read_table(SummaryConfig, "[summary]", values.get("summary", {})),
     )
     _check(config)
     return config
@@ -186,6 +198,17 @@ def address_from_listen(listen: str) -> Optional[Tuple[str, int]]:
     if match is None or not 1 <= int(match.group(3)) <= 65535:
         return None
     return match.group(1) or match.group(2) or "127.0.0.1", int(match.group(3))
+
+
+def calendar_of(summary: SummaryConfig) -> Optional[LocalCalendar]:
+    """The place's calendar; None where no time zone is given.  Raises ConfigError."""
+    try:
+        if not summary.time_zone:
+            minutes_of_starts(*summary[1:])
+            return None
+        return LocalCalendar(*summary)
+    except ConfigError as error:
+        raise ConfigError("[summary]: %s" % error) from error
 
 
 def with_start_time(config: Config, start_time: str) -> Config:
@@ -271,6 +294,7 @@ def _check(config: Config) -> None:
         raise ConfigError("source names %s; expected each only once" % ", ".join(names))
     if sum(source.type == "stdin" for source in config.source) > 1:
         raise ConfigError("more than one source of type stdin; there is only one standard input")
+    calendar_of(config.summary)
     for condition, complaint in _conditions(config):
         if not condition:
             raise ConfigError(complaint)

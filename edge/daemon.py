@@ -125,6 +125,7 @@ class Daemon:
             threading.Event(),
             self._supervision.stage("source " + source.name),
             self._state_directory,
+            lambda: self._store.keepsakes(source.name),
         )
 
     @property

@@ -4,11 +4,13 @@ import logging
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from edge.clock import SourceClock
-from edge.config import Config, SourceConfig
+from edge.config import Config, SourceConfig, calendar_of
 from edge.errors import EdgeError
+from edge.levels.summaries import SourceSummaries
+from edge.levels.totals import Condition
 from edge.messages import MessageFactory
 from edge.pipeline import Heard, Pipeline
 from edge.records import AudioBlock, Message
@@ -48,6 +50,7 @@ class Listener:
         stop: set from outside to end; set from inside when something failed.
         stage: where progress is reported; by a supervision of the caller's.
         state_directory: where engines are kept; None: this node has none.
+        read_keepsakes: what earlier summaries of this source left in the store (`Store.keepsakes`).
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Listener:
         stop: threading.Event,
         stage: Optional[Stage] = None,
         state_directory: Optional[Path] = None,
+        read_keepsakes: Callable[[], Optional[List[bytes]]] = lambda: None,
     ) -> None:
         self._config, self._source_config, self._bundle = config, source, bundle
         self._stop, self._state_directory = stop, state_directory
@@ -71,6 +75,16 @@ class Listener:
         self._news = SourceNews(
             source.name, self._clock, factory, publish, config.publish, bundle.frontend.frames_per_s
         )
+        self._summaries = SourceSummaries(
+            source.name,
+            self._clock,
+            factory,
+            publish,
+            bundle.labels,
+            calendar_of(config.summary),
+            bundle.frontend.window_s + config.events.confirm_s + 2.0 * config.model.hop_s,
+        )
+        self._read_keepsakes = read_keepsakes
         self._source: Optional[Source] = None
         self._generation = 0  # of pipelines: event ids stay unique when a device returns with another rate
         self.name = source.name
@@ -157,6 +171,7 @@ class Listener:
             )
         except ClosedError:  # stopped while an engine was being built
             return
+        self._summaries.restore(self._read_keepsakes())
         with scorer:
             result = scorer.run_selftest()
             self.runtime = scorer.describe()
@@ -183,7 +198,8 @@ class Listener:
                 self._news.set_status(source.status)
                 self._news.set_fault(source.fault)
                 if self.status == "offline" and pipeline is not None and not is_broken_off:
-                    self._tell(pipeline.finish("gap"))  # nobody knows when sound comes again: what ran ends here
+                    self._tell(pipeline.finish("gap"), pipeline)  # nobody knows when sound comes again
+                    self._summaries.break_off()
                     is_broken_off = True
                 if block is None:
                     self._wait_for_sound()
@@ -199,8 +215,9 @@ class Listener:
             _LOGGER.info("source %s has ended", self.name)
         finally:
             if pipeline is not None:
-                self._tell(pipeline.finish("stop"))
+                self._tell(pipeline.finish("stop"), pipeline)
                 self._tell_state(pipeline)
+            self._summaries.finish()
 
     def _take(self, block: AudioBlock, pipeline: Pipeline) -> None:
         if block.gap is not None:
@@ -208,7 +225,9 @@ class Listener:
         began_s = time.monotonic()
         heard = pipeline.push(block)
         self._measure(heard, began_s)
-        self._tell(heard)
+        self._tell(heard, pipeline)
+        start_s, rate_hz = block.first_sample / float(block.sample_rate_hz), block.sample_rate_hz
+        self._summaries.advance(start_s, start_s + len(block.samples) / float(rate_hz))
         self.stage.progress()
 
     def _wait_for_engine(self) -> None:
@@ -226,10 +245,12 @@ class Listener:
         # of an open microphone sound must come, and the source itself replaces one that gives none; a pipe may pause
         if self.status == "offline" or self._source_config.type == "stdin":
             self.stage.wait("sound", _SILENCE_S)
+        if self.status == "offline":
+            self._summaries.idle()
 
     def _new_pipeline(self, scorer: Scorer, sample_rate_hz: int, old: Optional[Pipeline]) -> Pipeline:
         if old is not None:  # a device came back with another rate
-            self._tell(old.finish("gap"))
+            self._tell(old.finish("gap"), old)
         config, latest = self._config, self._news.latest
         self._generation += 1
         return Pipeline(
@@ -248,9 +269,10 @@ class Listener:
         self.counts = counts._replace(gaps=counts.gaps + 1, lost_s=counts.lost_s + lost_s)
         _LOGGER.warning("source %s: %.2f s of sound lost (%s)", self.name, lost_s, reason)
 
-    def _tell(self, heard: Heard) -> None:
+    def _tell(self, heard: Heard, pipeline: Pipeline) -> None:
         self.counts = self.counts._replace(windows=self.counts.windows + len(heard.classifications))
         self._news.tell_heard(heard)
+        self._summaries.note((), pipeline.sample_rate_hz, Condition(), heard.events)
 
     def _tell_state(self, pipeline: Optional[Pipeline]) -> None:
         self._news.tell_state(pipeline.active_labels if pipeline is not None else ())

@@ -64,7 +64,10 @@ def kept_from_bytes(content: bytes) -> Any:
     """KeptMinute or KeptMark.  Raises KeepsakeError: it is neither."""
     try:
         expander = zlib.decompressobj()
-        values = json.loads(expander.decompress(content, _MOST_BYTES).decode("ascii"))
+        text = expander.decompress(content, _MOST_BYTES)
+        if not expander.eof:
+            raise KeepsakeError("cut off, or longer than any")
+        values = json.loads(text.decode("ascii"))
         if values["v"] != _VERSION:
             raise KeepsakeError("version %r; expected %d" % (values["v"], _VERSION))
         return _mark_from(values["told"]) if "told" in values else _minute_from(values)
@@ -129,7 +132,9 @@ def _totals_from(values: List[Any]) -> LevelTotals:
     for name, value in zip(_EXTREMES, extremes):
         setattr(totals, name, None if value is None else _number(value))
     lowest, counts = values[-2:]
-    totals.laf = LevelHistogram.from_occupied(_count(abs(lowest)) * (1 if lowest > 0 else -1), tuple(map(_count, counts)))
+    totals.laf = LevelHistogram.from_occupied(
+        _count(abs(lowest)) * (1 if lowest > 0 else -1), tuple(map(_count, counts))
+    )
     return totals
 
 

@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*\Z")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\Z")
 _NOT_OF_THE_LIST = ("posix/", "right/", "localtime", "posixrules")
 _EPOCH = dt.datetime(1970, 1, 1)
-_SHOWN = 80  # characters of what was given
+_LONGEST = 64  # characters of a name
 
 
 class LocalDay(NamedTuple):
@@ -90,12 +90,13 @@ def zone_from_name(name: str) -> Any:
         from dateutil import tz
     except ImportError as error:
         raise ConfigError("a time zone needs python-dateutil; install it, or leave time_zone out") from error
-    zone = tz.gettz(name) if _NAME.match(name) and not name.startswith(_NOT_OF_THE_LIST) else None
+    is_name = len(name) <= _LONGEST and _NAME.match(name) and not name.startswith(_NOT_OF_THE_LIST)
+    zone = tz.gettz(name) if is_name else None
     if zone is None or isinstance(zone, (tz.tzstr, tz.tzlocal)):  # dateutil takes UTC+3 for a rule, and as UTC-3 or not
         near = _names_near(name)
         raise ConfigError(
             "time_zone is %r, which does not exist; expected a name of the IANA's list such as Europe/Berlin%s"
-            % (name[:_SHOWN], "; did you mean %s?" % " or ".join(near) if near else "")
+            % (name[:_LONGEST], "; did you mean %s?" % " or ".join(near) if near else "")
         )
     return zone
 
@@ -110,7 +111,7 @@ def minutes_of_starts(day_starts: str, evening_starts: str, night_starts: str) -
     ):
         match = _CLOCK.match(text)
         if match is None:
-            raise ConfigError('%s is %r; expected a time of day such as "07:00"' % (name, text[:_SHOWN]))
+            raise ConfigError('%s is %r; expected a time of day such as "07:00"' % (name, text[:_LONGEST]))
         starts.append(60 * int(match.group(1)) + int(match.group(2)))
     if not starts[0] < starts[1] < starts[2]:
         raise ConfigError(
@@ -129,7 +130,7 @@ def _names_near(name: str) -> List[str]:
     by_spelling = {each.lower(): each for each in names}
     for each in names:  # a city alone, or with a region of its own
         by_spelling.setdefault(each.lower().rpartition("/")[2], each)
-    wanted = name[:_SHOWN].strip().lower().replace(" ", "_")
+    wanted = name[:_LONGEST].strip().lower().replace(" ", "_")
     found = difflib.get_close_matches(wanted, list(by_spelling), n=3, cutoff=0.7)
     found += difflib.get_close_matches(wanted.rpartition("/")[2], list(by_spelling), n=2, cutoff=0.8)
     return list(dict.fromkeys(by_spelling[each] for each in found))[:3]

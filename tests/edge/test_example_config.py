@@ -16,6 +16,7 @@ from edge.config import (
     PublishConfig,
     SourceConfig,
     StoreConfig,
+    SummaryConfig,
     load_config,
 )
 
@@ -30,6 +31,7 @@ TABLES = {
     "publish": PublishConfig,
     "store": StoreConfig,
     "prometheus": PrometheusConfig,
+    "summary": SummaryConfig,
 }
 SETTING = re.compile(r"#(?=[a-z\[])")  # explanations have a blank after the #
 

@@ -1,0 +1,122 @@
+"""What messages bring along to be kept is written with them, and comes back in order, once each."""
+
+import sqlite3
+import threading
+
+import pytest
+
+from edge.records import Keepsake, Message
+from edge.storage.database import NAME, Bookmark, Database, Entry
+from edge.storage.sqlite_store import SqliteStore
+from edge.storage.writer import Rhythm
+from edge.store import MemoryStore
+
+SUMMARY = "soundclr/corner/%s/summary"
+PATIENCE_S = 60.0
+
+
+def message_with(number, owner="mic"):
+    payload = b'{"n":%d}' % number
+    return Message(SUMMARY % owner, payload, 1, False, True, None, Keepsake(owner, b"kept %d" % number))
+
+
+def contents(*numbers):
+    return [b"kept %d" % number for number in numbers]
+
+
+def test_keepsakes_outlive_a_restart_and_belong_to_their_owner(tmp_path):
+    with SqliteStore(tmp_path).open() as store:
+        for number in range(5):
+            store.put(message_with(number))
+            store.put(message_with(100 + number, "yard"))
+        assert store.keepsakes("mic") == contents(0, 1, 2, 3, 4)  # none of them is on the disk yet
+    with SqliteStore(tmp_path).open() as store:
+        assert store.keepsakes("mic") == contents(0, 1, 2, 3, 4)
+        store.put(message_with(5))
+        assert store.keepsakes("mic") == contents(0, 1, 2, 3, 4, 5)
+        assert store.keepsakes("yard") == contents(100, 101, 102, 103, 104) and store.keepsakes("attic") == []
+        assert {stored.message.keepsake for stored in store.peek(10)} == {None}
+
+
+def test_while_they_are_being_written_each_is_given_once(tmp_path):
+    rhythm = Rhythm(patience_s=0.0)
+    with SqliteStore(tmp_path, rhythm=rhythm).open() as store:
+        stop, seen = threading.Event(), []
+
+        def look():
+            while not stop.is_set():
+                seen.append(store.keepsakes("mic"))
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        for number in range(200):
+            store.put(message_with(number))
+        assert store.flush(PATIENCE_S)
+        stop.set()
+        thread.join(PATIENCE_S)
+        assert store.keepsakes("mic") == contents(*range(200))
+    assert all(found == contents(*range(len(found))) for found in seen)
+
+
+def test_message_and_keepsake_are_written_in_one_transaction(tmp_path):
+    with Database(tmp_path).open_for_writing() as database:
+        statements = []
+        database._connection.set_trace_callback(statements.append)
+        database.append([Entry(1, 1, True, message_with(1)), Entry(2, 1, True, message_with(2))])
+        assert [text for text in statements if text.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
+        assert sum("INTO keepsake" in text for text in statements) == 2
+
+
+def test_a_file_of_an_earlier_version_gets_its_table(tmp_path):
+    with Database(tmp_path).open_for_writing() as database:
+        database.append([Entry(1, 1, True, Message("a/b", b"{}", 1, False, True))])
+    connection = sqlite3.connect(str(tmp_path / NAME))
+    connection.execute("DROP TABLE keepsake")
+    connection.commit()
+    connection.close()
+    with Database(tmp_path).open_for_reading() as database:
+        assert database.read_keepsakes("mic") == []
+    with SqliteStore(tmp_path).open() as store:
+        assert store.keepsakes("mic") == [] and store.counts().rows == 1 and store.counts().set_aside == 0
+        store.put(message_with(1))
+        assert store.flush(PATIENCE_S) and store.keepsakes("mic") == contents(1)
+
+
+def test_of_each_owner_the_newest_are_kept(tmp_path):
+    with Database(tmp_path).open_for_writing() as database:
+        entries = [Entry(n, 1, True, message_with(n, "mic" if n % 2 else "yard")) for n in range(1, 241)]
+        database.append(entries, Bookmark(240, 241, ()))
+        database.drop_keepsakes(100)
+        assert len(database.read_keepsakes("mic")) == 120  # not enough more to be worth a write
+        database.drop_keepsakes(50)
+        assert [each for each, _ in database.read_keepsakes("mic")] == list(range(141, 241, 2))
+        assert [each for each, _ in database.read_keepsakes("yard")] == list(range(142, 241, 2))
+
+
+def test_a_damaged_file_gives_none_and_is_moved_aside(tmp_path):
+    with SqliteStore(tmp_path).open() as store:
+        for number in range(50):
+            store.put(message_with(number))
+    connection = sqlite3.connect(str(tmp_path / NAME))
+    connection.execute("UPDATE keepsake SET content = 7")
+    connection.commit()
+    connection.close()
+    with SqliteStore(tmp_path, rhythm=Rhythm(retry_s=0.05, look_s=0.05)).open() as store:
+        assert store.keepsakes("mic") == []
+        store.put(message_with(51))
+        assert store.flush(PATIENCE_S)
+    assert [path for path in tmp_path.iterdir() if ".damaged-" in path.name]
+
+
+def test_a_store_in_memory_keeps_nothing():
+    store = MemoryStore()
+    store.put(message_with(1))
+    assert store.keepsakes("mic") is None and store.peek(1)[0].message.keepsake is None
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty"])
+def test_a_store_that_has_just_begun_keeps_an_empty_list(tmp_path, kind):
+    if kind == "empty":
+        (tmp_path / NAME).touch()
+    with SqliteStore(tmp_path).open() as store:
+        assert store.keepsakes("mic") == []
