@@ -199,8 +199,8 @@ class SourceClock:
         return tuple(UtcTime(at_s + offset_s, synced, at_s) for at_s in monotonic_s)
 
     def utc_now(self) -> UtcTime:
-        """UTC of the present, for messages that tell of no sound."""
-        return self._system.now()
+        """UTC of the present, for messages that tell of no sound; in a recording, of its newest block."""
+        return self._system.now() if self._start_time_utc_s is None else self.utc_of(self._head[0])
 
     def _ahead_of_head(self, stream_s: float) -> float:
         return self._head[1] + (stream_s - self._head[0]) * self._rate

@@ -86,8 +86,10 @@ def _values_of_condition(condition: Condition) -> List[Any]:
 
 def _values_of_totals(totals: LevelTotals) -> List[Any]:
     lowest, counts = totals.laf.occupied
-    energies = [float("%.*g" % (_DIGITS, getattr(totals, name))) for name in _ENERGIES]
-    extremes = [None if level is None else round(level, 4) for level in (getattr(totals, name) for name in _EXTREMES)]
+    energies: List[Any] = [float("%.*g" % (_DIGITS, getattr(totals, name))) for name in _ENERGIES]
+    extremes: List[Any] = [
+        None if level is None else round(level, 4) for level in (getattr(totals, name) for name in _EXTREMES)
+    ]
     return energies + extremes + [lowest, list(counts)]
 
 

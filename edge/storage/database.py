@@ -172,7 +172,7 @@ class Database:
         rows = self._read("SELECT id, content FROM keepsake WHERE owner = ? ORDER BY id", (owner,))
         if not all(_is_id(each) and isinstance(content, bytes) for each, content in rows):
             raise DamagedError("keepsakes of %r are not as they were written" % owner)
-        return rows
+        return [(each, content) for each, content in rows]
 
     def drop_keepsakes(self, kept: int) -> None:
         """Of each owner's keep so many, once there is a good deal more than that."""

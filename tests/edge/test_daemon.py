@@ -102,7 +102,8 @@ def values_of(broker, kind):
 def heard(bundle, street):
     """Everything that a broker got while the daemon heard the street once, in its time."""
     with SocketBroker() as broker:
-        with Running(config_of(bundle, street, broker.port), bundle) as running:
+        config = config_of(bundle, street, broker.port, start_time="2026-10-01T12:34:57Z")
+        with Running(config, bundle) as running:
             running.join()  # ends by itself with its last source
         assert running.failure is None and wait_until(lambda: (NODE + "/status", b"offline") in bare(broker))
         yield broker

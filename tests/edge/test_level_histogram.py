@@ -32,7 +32,7 @@ def test_however_levels_are_parted_the_parts_come_to_the_whole(levels, cuts):
     assert joined == histogram_of(levels) and joined.count == len(levels)
 
 
-@given(LEVELS, st.integers(-300, 300))
+@given(st.lists(st.floats(-120.0, 10.0), min_size=1, max_size=300), st.integers(-290, 290))
 def test_a_shift_of_whole_steps_shifts_the_percentiles(levels, tenths):
     shifted = LevelHistogram()
     shifted.merge(histogram_of(levels), tenths / 10.0)

@@ -61,7 +61,7 @@ def test_while_they_are_being_written_each_is_given_once(tmp_path):
 def test_message_and_keepsake_are_written_in_one_transaction(tmp_path):
     with Database(tmp_path).open_for_writing() as database:
         statements = []
-        database._connection.set_trace_callback(statements.append)
+        database._connection.set_trace_callback(lambda text: statements.append(text))
         database.append([Entry(1, 1, True, message_with(1)), Entry(2, 1, True, message_with(2))])
         assert [text for text in statements if text.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
         assert sum("INTO keepsake" in text for text in statements) == 2
