@@ -93,6 +93,12 @@ def predict(
     )
 
 
+def count_right(model: SoundNet, recipe: Recipe, clips: Waveforms, n_labels: int, *, device: str = "cpu") -> int:
+    """How many clips' best known class is theirs."""
+    logits = compute_clip_logits(model, clips.samples, recipe.frontend, recipe.short_clip, device=device)
+    return int((logits[:, :n_labels].argmax(axis=1) == clips.labels).sum())
+
+
 def save_predictions(predictions: Predictions, folder: Path) -> None:
     """Write `predictions.npz`."""
     with open(Path(folder) / PREDICTIONS_NAME, "wb") as file:

@@ -55,7 +55,8 @@ class _Scores(nn.Module):
         self.model = model
 
     def forward(self, logmel: Tensor) -> Tensor:
-        features = self.model.backbone(logmel)
+        pictures = torch.cat([logmel] * self.model.in_channels, dim=1) if self.model.in_channels > 1 else logmel
+        features = self.model.backbone(pictures)
         # F.normalize as plain operators: its own export clamps with an Expand of a shape
         length = torch.sqrt((features * features).sum(dim=1, keepdim=True) + 1e-12)
         return self.model.classifier(features / length * self.model.logit_scale)

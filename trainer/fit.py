@@ -14,7 +14,7 @@ import torch
 from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 
-from trainer.augment import augment_spectrograms
+from trainer.augment import augment_spectrograms, mix_up
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.data.batches import Batch, BatchSource
 from trainer.data.loading import BatchLoader
@@ -41,6 +41,7 @@ CHECKPOINT_NAME = "checkpoint.pt"
 _READ_STEPS = 10  # on a GPU, steps between two readings of the loss: each waits for the GPU
 
 Progress = Callable[[int, int, dict[str, float]], None]  # epoch, step, running means
+Row = dict[str, object]  # an epoch's line in the log
 
 
 class Fit:
@@ -55,6 +56,8 @@ class Fit:
         weights: file that the backbone starts from instead of ImageNet's weights.
         workers: processes that make batches ahead; 0 makes them in turn, as suits a CPU.
         group: the processes that train this network together.
+        teachers: softened answers to a batch of waveforms, where the recipe distils.
+        record: what the run trains on and never sees, as plain values: kept in the checkpoint.
     """
 
     def __init__(
@@ -69,8 +72,13 @@ class Fit:
         device: str = "cpu",
         workers: int = 0,
         group: Group = ALONE,
+        teachers: Callable[[Tensor], Tensor] | None = None,
+        record: dict[str, Any] | None = None,
     ) -> None:
         _check_classes(known, labels)
+        if (teachers is None) != (recipe.distil_weight == 0.0):
+            raise TrainerError("distillation needs teachers (--teacher RUN) and a weight (--distil-weight above 0)")
+        self.teachers, self.record = teachers, record
         self.labels, self.recipe, self.folder, self.group = labels, recipe, folder, group
         self.device = torch.device(device)
         self.stages = plan_stages(recipe)
@@ -92,8 +100,19 @@ class Fit:
         else:
             self._resume(state, checkpoint)
 
-    def run(self, progress: Progress) -> SoundNet:
+    def run(
+        self,
+        progress: Progress,
+        *,
+        judge: Callable[[SoundNet], float] | None = None,
+        follow: Callable[[Row], None] = lambda row: None,
+    ) -> SoundNet:
         """Train what is left of the schedule.  Returns the averaged network of the last epoch, in eval mode.
+
+        Args:
+            judge: accuracy on the held-out fold, asked after each epoch for the optimistic best-epoch figure alone:
+                nothing is chosen by it.
+            follow: told each epoch's line of the log once its checkpoint is written.
 
         Raises:
             TrainerError: the loss is no number any more, memory is full, or the checkpoint cannot be written.
@@ -108,11 +127,14 @@ class Fit:
             rate = self.schedule.get_last_lr()[0]
             self.history.append(self._train_epoch_in_memory(progress))
             self.epoch += 1
-            row = {"epoch": self.epoch, "stage": self.stage.name, "learning_rate": rate, **self.history[-1]}
+            if judge is not None and self.group.leads:
+                self.history[-1]["test_accuracy"] = judge(self.averaged)
+            row: Row = {"epoch": self.epoch, "stage": self.stage.name, "learning_rate": rate, **self.history[-1]}
             self.log.append({**row, "seconds": round(time.monotonic() - begin, 3)})
             if self.group.leads:
                 save_checkpoint(self.folder / CHECKPOINT_NAME, self._state())
                 write_log(self.folder, self.log)
+                follow(self.log[-1])
             self.group.wait()
         return self.averaged.eval()
 
@@ -144,17 +166,21 @@ class Fit:
         return name_measures((self.group.total(totals) / steps / self.group.size).tolist(), self.stage)
 
     def _train_step(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        # the device's context puts what augmentation draws where the generator is
-        with torch.no_grad(), torch.device(self.device):
-            power_db = self.frontend.power_db(batch.samples.to(self.device, non_blocking=True))
-            network_input = augment_spectrograms(power_db, self.frontend, generator, self.recipe.augmentation)
-        network_input = network_input.contiguous(memory_format=torch.channels_last)
         targets = batch.targets.to(self.device, non_blocking=True)
         labels = batch.labels.to(self.device, non_blocking=True)
+        # the device's context puts what augmentation draws where the generator is
+        with torch.no_grad(), torch.device(self.device):
+            samples = batch.samples.to(self.device, non_blocking=True)
+            power_db = self.frontend.power_db(samples)
+            network_input = augment_spectrograms(power_db, self.frontend, generator, self.recipe.augmentation)
+            soft = self.teachers(samples) if self.teachers is not None and self.stage.classifies else None
+            if self.recipe.mixup and self.stage.classifies:
+                network_input, targets, soft = self._mix(network_input, targets, soft, generator)
+        network_input = network_input.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
             output = self.forward(network_input)
         loss, measures = compute_losses(
-            output, targets, labels, self.stage, self.recipe, group=self.group, length=self.source.rows
+            output, targets, labels, self.stage, self.recipe, group=self.group, length=self.source.rows, soft=soft
         )
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -162,6 +188,17 @@ class Fit:
         self.schedule.step()
         update_average(self.averaged, self.model, self.recipe.ema_decay)
         return measures
+
+    def _mix(
+        self, network_input: Tensor, targets: Tensor, soft: Tensor | None, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Mixtures for the classifier; where the stage also contrasts, behind the unmixed clips in one batch."""
+        joint = targets if soft is None else torch.cat([targets, soft], dim=1)
+        mixed, joint = mix_up(network_input, joint, generator, self.recipe.mixup)
+        width = targets.shape[1]
+        if self.stage.contrasts:
+            mixed = torch.cat([network_input, mixed])
+        return mixed, joint[:, :width], None if soft is None else joint[:, width:]
 
     def _check_finite(self, loss: float, step: int) -> None:
         if not torch.isfinite(torch.tensor(loss)):
@@ -213,6 +250,7 @@ class Fit:
             "recipe": json.dumps(recipe_to_mapping(self.recipe)),
             "labels": self.labels,
             "origin": self.origin,
+            "record": json.dumps(self.record),
             "epoch": self.epoch,
             "stage": self.stage_number,
             "history": self.history,

@@ -15,7 +15,7 @@ NO_PART = -2  # label of a row that is neither anchor nor positive nor negative;
 
 
 def supervised_contrastive_loss(
-    embeddings: Tensor, labels: Tensor, *, temperature: float, group: Group = ALONE, length: int = 0
+    embeddings: Tensor, labels: Tensor, *, temperature: float | Tensor, group: Group = ALONE, length: int = 0
 ) -> Tensor:
     """Pull clips of one class together, push the others away.
 
@@ -29,6 +29,7 @@ def supervised_contrastive_loss(
     Args:
         embeddings: this process's unit vectors.  Shape [N, D].
         labels: class of each; negative for none.  Shape [N].
+        temperature: a number, or a scalar that is learnt.
         length: the most rows that any process has (with several processes).
 
     Returns:
@@ -55,13 +56,29 @@ def hybrid_loss(contrastive: Tensor, cross_entropy: Tensor, *, alpha: float) -> 
     return alpha * contrastive + (1.0 - alpha) * cross_entropy
 
 
-def soft_cross_entropy(logits: Tensor, targets: Tensor, *, group: Group = ALONE) -> Tensor:
+def soft_cross_entropy(
+    logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, group: Group = ALONE
+) -> Tensor:
     """Cross-entropy against distributions.  Both [N, C]; float32; the mean of the processes' losses is the batch's."""
-    loss = F.cross_entropy(logits.float(), targets.float())
+    loss = F.cross_entropy(logits.float(), targets.float(), label_smoothing=label_smoothing)
     if group.size == 1:
         return loss
     rows = torch.tensor(float(len(logits)), device=logits.device)
     return loss * rows * group.size / group.total(rows)
+
+
+def distillation_loss(logits: Tensor, soft: Tensor, *, temperature: float, group: Group = ALONE) -> Tensor:
+    """Kullback-Leibler divergence of the student's answers from the teachers', both softened, times temperature^2.
+
+    Source: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), section 2: the square keeps
+    the gradient's size whatever the temperature.
+
+    Args:
+        logits: the student's.  Shape [N, C].
+        soft: the teachers' probabilities at this temperature.  Shape [N, C].
+    """
+    cross = soft_cross_entropy(logits.float() / temperature, soft, group=group)
+    return (cross - soft_cross_entropy(soft.clamp_min(1e-12).log(), soft, group=group)) * temperature**2
 
 
 def neighbour_accuracy(embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Any, NamedTuple
 
 import timm
@@ -19,6 +20,7 @@ class Output(NamedTuple):
 
     logits: Tensor  # [B, K], or [B, K + 1]: the known classes, then foreign sound
     projection: Tensor  # [B, D] unit vectors, for the contrastive loss alone
+    contrast_scale: Tensor | None = None  # learnt 1 / temperature of that loss
 
 
 class DepthwiseConv(nn.Conv2d):
@@ -58,7 +60,11 @@ class SoundNet(nn.Module):
         backbone: name of a timm network that takes pictures of any size.
         foreign: whether there is an output of foreign sound, after the known ones.
         in_channels: 1, or 3 for the log-mel three times, as the paper feeds its colour networks.
+        linear_projection: SoundCLR's single layer instead of two.
+        contrast_scale: 1 / temperature of the contrastive loss, to be learnt from there; None: it is fixed.
     """
+
+    contrast_scale: Tensor | None
 
     def __init__(
         self,
@@ -68,25 +74,39 @@ class SoundNet(nn.Module):
         foreign: bool = True,
         in_channels: int = 1,
         projection_dim: int = 128,
+        linear_projection: bool = False,
         logit_scale: float = 16.0,
+        learn_logit_scale: bool = True,
         dropout: float = 0.2,
+        feature_dropout: float = 0.0,
         drop_path: float = 0.1,
+        contrast_scale: float | None = None,
     ) -> None:
         super().__init__()
         self.in_channels = in_channels
         self.backbone = _create_backbone(backbone, in_channels, drop_path)
         open_depthwise_padding(self.backbone)
         width = _measure_width(self.backbone, in_channels)
-        self.dropout = nn.Dropout(dropout)
-        self.projection = nn.Sequential(nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, projection_dim))
+        self.dropout, self.feature_dropout = nn.Dropout(dropout), nn.Dropout(feature_dropout)
+        self.projection: nn.Module = (
+            nn.Linear(width, projection_dim)
+            if linear_projection
+            else nn.Sequential(nn.Linear(width, width // 2), nn.ReLU(), nn.Linear(width // 2, projection_dim))
+        )
         self.classifier = nn.Linear(width, n_labels + foreign)
-        self.logit_scale = nn.Parameter(torch.tensor(float(logit_scale)))
+        scale = torch.tensor(float(logit_scale))
+        if learn_logit_scale:
+            self.logit_scale: Tensor = nn.Parameter(scale)
+        else:
+            self.register_buffer("logit_scale", scale)
+        learnt = None if contrast_scale is None else nn.Parameter(torch.tensor(math.log(contrast_scale)))
+        self.register_parameter("contrast_scale", learnt)
 
     def embed(self, network_input: Tensor) -> Tensor:
         """Unit feature vectors.  [B, 1, n_mels, F] -> [B, width]."""
         if self.in_channels > 1:
             network_input = torch.cat([network_input] * self.in_channels, dim=1)
-        return F.normalize(self.backbone(network_input), dim=1)
+        return F.normalize(self.feature_dropout(self.backbone(network_input)), dim=1)
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Logits of unit feature vectors.  [B, width] -> [B, K or K + 1]."""
@@ -95,14 +115,29 @@ class SoundNet(nn.Module):
     def forward(self, network_input: Tensor) -> Output:
         """[B, 1, n_mels, F] -> logits and projection."""
         embedding = self.embed(network_input)
-        return Output(self.classify(embedding), F.normalize(self.projection(embedding), dim=1))
+        # at most 100, as CLIP's: beyond, one hard pair is the whole loss
+        scale = None if self.contrast_scale is None else self.contrast_scale.exp().clamp_max(100.0)
+        return Output(self.classify(embedding), F.normalize(self.projection(embedding), dim=1), scale)
 
 
 def create_network(recipe: Recipe, n_labels: int, *, foreign: bool) -> SoundNet:
     """The network that a recipe asks for, its weights from chance.  Raises TrainerError where timm has no such."""
     if recipe.in_channels not in (1, 3):
         raise TrainerError("in_channels is %d; expected 1 or 3" % recipe.in_channels)
-    return SoundNet(recipe.backbone, n_labels, foreign=foreign, in_channels=recipe.in_channels)
+    return SoundNet(
+        recipe.backbone,
+        n_labels,
+        foreign=foreign,
+        in_channels=recipe.in_channels,
+        projection_dim=recipe.projection_dim,
+        linear_projection=recipe.projection == "linear",
+        logit_scale=recipe.logit_scale,
+        learn_logit_scale=recipe.learn_logit_scale,
+        dropout=recipe.dropout,
+        feature_dropout=recipe.feature_dropout,
+        drop_path=recipe.drop_path,
+        contrast_scale=1.0 / recipe.temperature if recipe.learn_temperature else None,
+    )
 
 
 def restore_network(state: dict[str, Any], recipe: Recipe) -> SoundNet:

@@ -33,7 +33,11 @@ URBAN_FRONTEND = FrontendSpec(
 
 
 class Augmentation(NamedTuple):
-    """Strengths of the augmentations; probability 0 switches one off."""
+    """Strengths of the augmentations; probability 0 switches one off.
+
+    The defaults here and in `Recipe` are those of checkpoints that do not name a field: they never change. What is
+    best at present stands in `trainer.recipes`.
+    """
 
     cut_p: float = 0.2  # a clip is cut to a random length, so that length says nothing about the class
     cut_min_s: float = 0.3
@@ -54,10 +58,24 @@ class Augmentation(NamedTuple):
     frequency_mask_bands: int = 10
     time_masks: int = 1
     time_mask_frames: int = 24
+    mask_fill: str = "silence"  # or loudest, as SoundCLR's own code does
+    roll: bool = True  # in time, whole circle
+    scale_max: float = 1.0  # SoundCLR's random scale: pitch and tempo together, by up to this factor either way
+    place: str = "random"  # where in its window a clip shorter than it lies; or centre
+    peak_first: bool = True  # a clip's peak is brought to full scale before the gain; else its own level counts
+    mix_by: str = "share"  # of two known clips: Beta share of the amplitude; or snr: their ratio in dB, evenly drawn
+    mix_snr_db: tuple[float, float] = (-10.0, 10.0)
+    filter_p: float = 0.0  # FilterAugment (Nam et al., 2022)
+    filter_kind: str = "linear"  # the gain runs straight from boundary to boundary; or step: one gain a band
+    filter_db: float = 6.0  # gains lie within this, either way
+    filter_bands: tuple[int, int] = (3, 6)  # fewest and most
+    filter_width_bands: int = 3  # mel bands of the narrowest
+    mixstyle_p: float = 0.0  # Freq-MixStyle (Kim et al., 2022; Schmid et al., 2022)
+    mixstyle_alpha: float = 0.4  # of the share's Beta distribution
 
 
 class Recipe(NamedTuple):
-    """One training run. Nothing outside this record and the data shapes the weights."""
+    """One training run. Nothing outside this record, the data and the weights it starts from shapes the weights."""
 
     scheme: str = "hybrid"  # ce: cross-entropy; supcon: contrastive, then a classifier on the frozen network; hybrid
     backbone: str = "tf_efficientnet_lite0"  # any of timm's
@@ -87,6 +105,23 @@ class Recipe(NamedTuple):
     compile: bool = False  # torch.compile
     sync_batch_norm: bool = False  # batch norm over all GPUs' clips together
     seed: int = 0
+    name: str = "street"  # of the table in trainer.recipes that it was begun from
+    draw: str = "balanced"  # clips of a batch: with replacement, by source_balance; or pass: each once an epoch
+    projection: str = "mlp"  # head of the contrastive loss: two layers; or linear, as SoundCLR's
+    projection_dim: int = 128
+    dropout: float = 0.2  # of the scaled unit features, before the classifier
+    feature_dropout: float = 0.0  # of the features, before they are made unit vectors
+    drop_path: float = 0.1  # stochastic depth, where the backbone knows it
+    logit_scale: float = 16.0  # of the cosine classifier, at the start
+    learn_logit_scale: bool = True
+    learn_temperature: bool = False  # the contrastive loss's scale 1 / temperature is learnt, from `temperature` on
+    label_smoothing: float = 0.0
+    mixup: float = 0.0  # alpha of mixup for the classifier alone: the contrastive loss sees the clips unmixed; 0: off
+    schedule: str = "cosine"  # linear rise, half a cosine down; one_cycle: PyTorch's; exponential: by lr_decay an epoch
+    lr_decay: float = 0.98
+    decay_all: bool = False  # weight decay on biases, norms and the logit scale too
+    distil_weight: float = 0.0  # of the teachers' soft answers; the labels' weight is what is left
+    distil_temperature: float = 2.0
 
     @property
     def total_epochs(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from trainer.data.datasets import Clip, Dataset, read_dataset
 from trainer.errors import TrainerError
@@ -23,6 +23,7 @@ class RunRecord(NamedTuple):
     foreign_hold_out: list[str]  # its categories that no training role sees
     foreign_reserve: list[str]  # category:fold, kept for scenes
     leave_out_classes: list[str]  # classes of `data` that are trained on in no role: foreign sound for judging
+    teachers: tuple[str, ...] = ()  # runs whose answers it learnt, each with its checkpoint's digest
 
 
 class Selection(NamedTuple):
@@ -93,11 +94,17 @@ def read_record(folder: Path) -> RunRecord:
         if "hold_out_fold" in values:  # runs of version 0.1
             fold = values.pop("hold_out_fold")
             values["hold_out_folds"] = [fold] if fold else []
-        return RunRecord(**{"leave_out_classes": [], **values})
+        return record_from_mapping(values)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise TrainerError(
             "%s is no run of `soundclr-train fit`: %s cannot be read (%s)" % (folder, RECORD_NAME, error)
         ) from error
+
+
+def record_from_mapping(values: dict[str, Any]) -> RunRecord:
+    """A record of its plain values."""
+    values = {"leave_out_classes": [], **values}
+    return RunRecord(**{**values, "teachers": tuple(values.get("teachers", ()))})
 
 
 def read_datasets(record: RunRecord, data: Path, foreign: Path | None) -> tuple[Dataset, Dataset | None]:

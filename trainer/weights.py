@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.resources
 import pickle
 from pathlib import Path
@@ -52,6 +53,20 @@ def load_backbone_weights(model: SoundNet, backbone: str, weights: Path | None =
             )
     model.backbone.load_state_dict(matched)
     return origin
+
+
+def digest_weights(weights: Path | None) -> str | None:
+    """Hash of the file that a backbone starts from; None where it is the backbone's own ImageNet weights.
+
+    Raises:
+        TrainerError: the file cannot be read.
+    """
+    if weights is None:
+        return None
+    try:
+        return hashlib.sha256(weights.read_bytes()).hexdigest()
+    except OSError as error:
+        raise TrainerError("%s cannot be read (%s)" % (weights, error)) from error
 
 
 def _by_name(state: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, Tensor] | None:

@@ -2,7 +2,32 @@
 
 from __future__ import annotations
 
+from trainer.commands import (
+    ablate,
+    crossval,
+    data,
+    evaluate,
+    export,
+    fit,
+    foreign,
+    quantise,
+    recipe,
+    report,
+    robustness,
+)
 from trainer.commands import compile as compile_command
-from trainer.commands import crossval, data, evaluate, export, fit, foreign, quantise, report, robustness
 
-COMMANDS = (data, fit, evaluate, crossval, report, robustness, foreign, export, quantise, compile_command)
+COMMANDS = (
+    data,
+    recipe,
+    fit,
+    evaluate,
+    crossval,
+    ablate,
+    report,
+    robustness,
+    foreign,
+    export,
+    quantise,
+    compile_command,
+)

@@ -12,7 +12,7 @@ from typing import Any
 from trainer.calibration import measure
 from trainer.commands.evaluate import judge
 from trainer.commands.fit import add_recipe, add_roles, build_recipe, build_record, read_data, train
-from trainer.commands.options import Commands, add_data
+from trainer.commands.options import Commands, add_data, read_numbers
 from trainer.crossval import Job, describe_settings, plan_jobs, run_jobs, write_figures
 from trainer.errors import TrainerError
 from trainer.recipe import recipe_to_mapping
@@ -30,8 +30,8 @@ def add_parser(commands: Commands) -> None:
     )
     add_data(crossval)
     crossval.add_argument("--out", type=Path, required=True, help="folder of all runs")
-    crossval.add_argument("--seeds", type=_numbers, default=[0], metavar="0,1,2", help="(default: 0)")
-    crossval.add_argument("--folds", type=_numbers, default=[], metavar="1,2,3", help="(default: all)")
+    crossval.add_argument("--seeds", type=read_numbers, default=[0], metavar="0,1,2", help="(default: 0)")
+    crossval.add_argument("--folds", type=read_numbers, default=[], metavar="1,2,3", help="(default: all)")
     crossval.add_argument("--nested", action="store_true", help="calibrate on inner folds: more runs")
     crossval.add_argument("--json", action="store_true", help="print all joint figures")
     add_roles(crossval)
@@ -96,10 +96,3 @@ def _listed(by: dict[str, float]) -> str:
 
 def _tell(line: str) -> None:
     print(line, file=sys.stderr)
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise argparse.ArgumentTypeError("%r; expected whole numbers parted by commas" % text) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from trainer.calibration import measure
@@ -64,8 +65,18 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def judge(run: Path, data: Dataset, foreign: Dataset | None, *, device: str) -> Predictions:
-    """Predict what a run never saw, with a bar on stderr, and write its `predictions.npz`.
+def judge(
+    run: Path,
+    data: Dataset,
+    foreign: Dataset | None,
+    *,
+    device: str,
+    progress: Callable[[int], None] | None = None,
+) -> Predictions:
+    """Predict what a run never saw and write its `predictions.npz`.
+
+    Args:
+        progress: told how many windows are done; None shows a bar on stderr.
 
     Raises:
         TrainerError: the run is not finished, or held nothing out.
@@ -83,11 +94,14 @@ def judge(run: Path, data: Dataset, foreign: Dataset | None, *, device: str) -> 
         for chosen in (selection.test, selection.foreign_test)
         if chosen
     ]
-    with progress_bar() as bar:
-        task = bar.add_task("listening", total=None)
-        predictions = predict(
-            model, recipe, clips, device=device, progress=lambda done: bar.update(task, completed=done)
-        )
+    if progress is not None:
+        predictions = predict(model, recipe, clips, device=device, progress=progress)
+    else:
+        with progress_bar() as bar:
+            task = bar.add_task("listening", total=None)
+            predictions = predict(
+                model, recipe, clips, device=device, progress=lambda done: bar.update(task, completed=done)
+            )
     save_predictions(predictions, run)
     return predictions
 

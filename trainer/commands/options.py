@@ -33,3 +33,11 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
+
+
+def read_numbers(text: str) -> list[int]:
+    """Whole numbers parted by commas."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError("%r; expected whole numbers parted by commas" % text) from error

@@ -10,7 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.augment import add_background, cut_randomly, mix_pair, place_randomly, random_gain
+from trainer.augment import (
+    add_background,
+    cut_randomly,
+    draw_share,
+    mix_pair,
+    place_randomly,
+    random_gain,
+    scale_randomly,
+)
 from trainer.data.datasets import UNKNOWN_LABEL
 from trainer.data.made_up import make_up_foreign
 from trainer.data.waveforms import Waveforms
@@ -68,7 +76,7 @@ class BatchSource:
     def batch(self, epoch: int, step: int) -> Batch:
         """One batch, or this process's share of it."""
         seed = (self._recipe.seed, epoch, step)
-        rows = self._draw_rows(np.random.default_rng(seed))[self._group.rank :: self._group.size]
+        rows = self._draw_rows(np.random.default_rng(seed), epoch, step)[self._group.rank :: self._group.size]
         made = []
         for row in rows:
             rng = np.random.default_rng((*seed, row.number))
@@ -79,10 +87,12 @@ class BatchSource:
         samples, targets, labels = zip(*made, strict=True)
         return Batch(torch.from_numpy(np.stack(samples)), torch.from_numpy(np.stack(targets)), torch.tensor(labels))
 
-    def _draw_rows(self, rng: np.random.Generator) -> list[_Row]:
+    def _draw_rows(self, rng: np.random.Generator, epoch: int, step: int) -> list[_Row]:
         recipe = self._recipe
         if recipe.classes_per_batch:
             drawn = self._draw_by_class(rng)
+        elif recipe.draw == "pass":
+            drawn = self._order(epoch)[step * recipe.batch : (step + 1) * recipe.batch]
         else:
             drawn = [int(i) for i in rng.choice(len(self._known), recipe.batch, p=self._weights)]
         chosen = [(clip, True) for clip in drawn for _ in range(recipe.views)]
@@ -90,6 +100,12 @@ class BatchSource:
             drawn = rng.choice(len(self._foreign), recipe.foreign_batch, p=self._foreign_weights).tolist()
             chosen += [(clip, False) for clip in drawn]
         return [_Row(clip, is_known, number) for number, (clip, is_known) in enumerate(chosen)]
+
+    def _order(self, epoch: int) -> list[int]:
+        """Every clip once, in the epoch's own order; a remainder smaller than a batch is left out."""
+        rng = np.random.default_rng((self._recipe.seed, epoch))
+        order: list[int] = rng.permutation(len(self._known)).tolist()
+        return order
 
     def _draw_by_class(self, rng: np.random.Generator) -> list[int]:
         """P classes, K clips of each."""
@@ -122,7 +138,7 @@ class BatchSource:
         target = self._one_hot(label)
         if rng.random() < recipe.mix_p:
             other = int(rng.choice(len(self._known), p=self._weights))
-            weight = float(rng.beta(recipe.mix_beta, recipe.mix_beta))
+            weight = draw_share(rng, recipe)
             sound = mix_pair(sound, self._window(self._known.samples[other], rng), weight)
             target = weight * target + (1.0 - weight) * self._one_hot(int(self._known.labels[other]))
             if self._known.labels[other] != label:
@@ -151,6 +167,7 @@ class BatchSource:
 
     def _window(self, samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         spec, recipe = self._recipe.frontend, self._recipe.augmentation
+        samples = scale_randomly(samples, rng, recipe)
         part = cut_randomly(samples, spec.window_samples, rng, recipe=recipe, sample_rate_hz=spec.sample_rate_hz)
         return place_randomly(part, spec.window_samples, rng, recipe)
 

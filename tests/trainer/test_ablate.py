@@ -1,0 +1,197 @@
+"""The ablation: rows as recipes, results that are skipped or refused, the paired table, and a kill in the middle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+
+from trainer.ablation.results import Cell, Result, Store, digest_code, read_result
+from trainer.ablation.rows import ROWS, describe_row, list_rows, row_recipe
+from trainer.ablation.runs import hold, plan_cells, work_through
+from trainer.ablation.table import build_table, write_markdown
+from trainer.cli import main
+from trainer.data.clips import Clip, Dataset
+from trainer.errors import TrainerError
+from trainer.recipe import Recipe
+from trainer.recipes import RECIPES, list_differences
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+BACKBONE = "test_efficientnet"
+LABELS = ["a", "b"]
+
+
+def test_every_row_is_a_recipe_of_its_own():
+    recipes = {name: row_recipe(name, Recipe()) for name in list_rows()}
+    assert recipes["reference"] == Recipe() and recipes["trial"] == RECIPES["trial"]
+    assert recipes["ce"] == Recipe(scheme="ce")
+    assert recipes["no-mixing"].augmentation == Recipe().augmentation._replace(mix_p=0.0)
+    assert recipes["fixed-reference"].frontend.reference == "fixed"
+    alike = [name for name in recipes if not list_differences(recipes[name], Recipe())]
+    assert alike == ["reference", "hybrid", "street"]  # the reference's own scheme, and its name in the other table
+    assert len({row.name for row in ROWS}) == len(ROWS) and all(describe_row(name) for name in recipes)
+
+
+def test_rows_change_the_recipe_that_they_are_given():
+    reference = Recipe(scheme="ce", epochs=3)
+    assert row_recipe("hybrid", reference) == reference._replace(scheme="hybrid")
+    with pytest.raises(TrainerError, match="no row 'whisper'"):
+        row_recipe("whisper", reference)
+
+
+def data_set(n=40):
+    clips = [Clip(Path("%d.wav" % i), LABELS[i % 2], 1 + i // (n // 2), "s%d" % (i // 4)) for i in range(n)]
+    return Dataset("Street Sounds", clips)
+
+
+def store_with(folder, **right_by_row):
+    """Results of rows whose answers are right with a probability, for two folds of twenty clips."""
+    store, data = Store(folder), data_set()
+    store.write_clips(data, LABELS)
+    folds = store.read_clips(data.name)["folds"]
+    for row, (right, seeds) in right_by_row.items():
+        for fold, seed in [(fold, seed) for fold in (1, 2) for seed in seeds]:
+            rng = np.random.default_rng((fold, seed, len(row)))
+            truth = np.array(folds[str(fold)]["labels"])
+            predicted = np.where(rng.random(20) < right, truth, 1 - truth).tolist()
+            made = {"torch": "torch 2", "device": "cpu"}
+            cell = Cell(data.name, row, fold, seed)
+            store.write(Result(cell, "text", "c" + row, "k", {}, made, predicted, [500] * 20, 0.9, 3, 1.0))
+    return store
+
+
+def test_a_result_is_skipped_if_alike_and_refused_if_not(tmp_path):
+    store = store_with(tmp_path, plain=(0.5, [0]))
+    cell = Cell("Street Sounds", "plain", 1, 0)
+    assert store.has(cell, "cplain", "k") and not store.has(cell._replace(seed=1), "cplain", "k")
+    with pytest.raises(TrainerError, match="another configuration"):
+        store.has(cell, "other", "k")
+    with pytest.raises(TrainerError, match="other code"):
+        store.has(cell, "cplain", "newer")
+    assert store.has(cell, "cplain", "newer", any_code=True)
+    assert read_result(store.path(cell)).cell == cell
+    assert store.path(cell).stat().st_size < 2000
+    with pytest.raises(TrainerError, match="lists other clips"):
+        store.write_clips(data_set(44), LABELS)
+    store.path(cell).write_text("{")
+    with pytest.raises(TrainerError, match="cannot be read"):
+        store.read()
+
+
+def test_differences_are_paired_on_the_runs_that_both_have(tmp_path):
+    store = store_with(tmp_path, reference=(0.5, [0, 1, 2]), better=(1.0, [1]))
+    rows = build_table(store, "reference")["data"]["Street Sounds"]
+    assert [row["row"] for row in rows] == ["reference", "better"]
+    reference, better = rows
+    assert reference["difference"] is None and reference["runs"] == 6 and reference["clips"] == better["clips"] == 40
+    ours = [read_result(store.path(Cell("Street Sounds", "reference", fold, 1))).predicted for fold in (1, 2)]
+    truth = [store.read_clips("Street Sounds")["folds"][str(fold)]["labels"] for fold in (1, 2)]
+    expected = 1 - np.mean([np.mean(np.array(one) == other) for one, other in zip(ours, truth, strict=True)])
+    assert better["difference"]["accuracy"] == pytest.approx(expected) and better["difference"]["runs"] == 2
+    low, high = better["difference"]["by_source"]
+    assert 0 < low < expected < high and better["accuracy"]["value"] == better["macro_f1"]["value"] == 1.0
+    assert better["best_epoch"] == pytest.approx(0.9)
+
+
+def test_a_row_against_itself_differs_by_nothing(tmp_path):
+    store = store_with(tmp_path, alike=(0.7, [0]), equal=(0.7, [0]))  # names as long: the same draws
+    row = build_table(store, "alike")["data"]["Street Sounds"][1]
+    assert row["difference"]["accuracy"] == 0.0 and row["difference"]["by_source"] == [0.0, 0.0]
+
+
+def test_the_table_says_where_code_is_mixed(tmp_path):
+    store = store_with(tmp_path, one=(0.5, [0]), other=(0.5, [0]))
+    assert "different code" not in write_markdown(build_table(store, "one"))
+    cell = Cell("Street Sounds", "other", 1, 0)
+    store.write(read_result(store.path(cell))._replace(code="newer"))
+    text = write_markdown(build_table(store, "one"))
+    assert "different code" in text and "optimistic" in text
+
+
+def test_no_two_processes_are_at_one_run(tmp_path):
+    cells = plan_cells("d", ["x", "y"], [1, 2], [0])
+    done: list[Cell] = []
+    with hold(tmp_path / "x1") as held:  # as another process would
+        assert held
+
+        def folder_of(cell):
+            return tmp_path / ("%s%d" % (cell.row, cell.fold))
+
+        left = work_through(cells, lambda cell: cell in done, folder_of, lambda cell, folder: done.append(cell))
+    assert left == 1 and done == cells[1:]
+    assert work_through(cells, lambda cell: cell in done, folder_of, lambda cell, folder: done.append(cell)) == 0
+
+
+def test_the_hash_of_the_code_is_stable():
+    assert digest_code() == digest_code() and len(digest_code()) == 64
+
+
+@pytest.fixture
+def command(tmp_path, urbansound8k, esc10):
+    torch.manual_seed(0)
+    torch.save(timm.create_model(BACKBONE, num_classes=10).state_dict(), tmp_path / "weights.pth")
+
+    def build(results, *more):
+        return [
+            "--device", "cpu", "--threads", "1", "ablate", "--data", str(urbansound8k), "--foreign", str(esc10),
+            "--rows", "ce,mixup", "--epochs", "2", "--batch", "4", "--foreign-batch", "2", "--backbone", BACKBONE,
+            "--weights", str(tmp_path / "weights.pth"), "--results", str(tmp_path / results),
+            "--set", "frontend.window_frames=33", "--best-epoch", "--out", str(tmp_path / ("runs-" + results)), *more,
+        ]  # fmt: skip
+
+    return build
+
+
+def answers(folder):
+    """All that the runs said."""
+    return {
+        str(p.relative_to(folder)): (read_result(p).predicted, read_result(p).probability)
+        for p in folder.glob("*/*.seed-*")
+    }
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_it_goes_on_to_the_same_table(tmp_path, command, capsys):
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "trainer", *command("killed")], cwd=REPOSITORY, stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    folder, deadline = tmp_path / "killed" / "urbansound8k", time.monotonic() + 600
+    try:
+        while not list(folder.glob("*.seed-0.json")) and time.monotonic() < deadline and killed.poll() is None:
+            time.sleep(0.02)
+    finally:
+        killed.send_signal(signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert 1 <= len(list(folder.glob("*.seed-0.json"))) < 6
+
+    assert main(command("killed")) == 0 and main(command("whole", "--jobs", "2", "--discard")) == 0
+    assert answers(tmp_path / "killed") == answers(tmp_path / "whole") and len(answers(tmp_path / "whole")) == 6
+    tables = [(tmp_path / name / "table.md").read_text() for name in ("killed", "whole")]
+    assert tables[0] == tables[1] and "`ce`" in tables[0]
+    assert not list((tmp_path / "runs-whole").rglob("checkpoint.pt"))
+    capsys.readouterr()
+
+    assert main(command("whole", "--json")) == 0  # nothing left to do: the table alone
+    table = json.loads(capsys.readouterr().out)
+    rows = {row["row"]: row for row in table["data"]["UrbanSound8K"]}
+    assert rows.keys() == {"reference", "ce", "mixup"} and rows["ce"]["difference"]["runs"] == 2
+    assert rows["ce"]["best_epoch"] is not None
+    assert main(command("whole", "--learning-rate", "0.5")) == 2
+    assert "another configuration" in capsys.readouterr().err
+
+
+def test_what_cannot_be_ablated_is_one_line(tmp_path, command, capsys):
+    assert main(command("r", "--rows", "whisper")) == 2
+    assert "no row 'whisper'" in capsys.readouterr().err
+    assert main(command("r", "--folds", "9")) == 2
+    assert "no fold of [9]" in capsys.readouterr().err
+    assert main(command("r", "--table-only")) == 2
+    assert "holds no result" in capsys.readouterr().err

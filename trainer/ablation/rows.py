@@ -1,0 +1,98 @@
+"""The rows of the ablation: each a recipe, most of them the reference recipe with one ingredient changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from trainer.errors import TrainerError
+from trainer.recipe import Recipe
+from trainer.recipes import RECIPES, change_recipe, fix_reference
+
+REFERENCE = "reference"  # the recipe that the others change
+FIXED_REFERENCE = "fixed-reference"
+DISTILLED = "distilled"  # needs teachers
+HEADLINE = ("ce", "supcon", REFERENCE, "trial")  # the rows that deserve several seeds
+
+
+class Row(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    text: str  # what is different, in words
+    changes: dict[str, Any]  # of the reference recipe, by field
+
+
+def _off(name: str, text: str, **changes: Any) -> Row:
+    return Row("no-" + name, "without " + text, {"augmentation." + field: value for field, value in changes.items()})
+
+
+def _on(name: str, text: str, **changes: Any) -> Row:
+    return Row(name, "with " + text, {"augmentation." + field: value for field, value in changes.items()})
+
+
+# What did not help stays as a row. A row whose changes the reference already has says so in the table.
+ROWS: Sequence[Row] = (
+    Row(REFERENCE, "the recipe that the other rows change", {}),
+    Row("ce", "cross-entropy alone", {"scheme": "ce"}),
+    Row("supcon", "contrastive first, then a linear classifier on the frozen network", {"scheme": "supcon"}),
+    Row("hybrid", "contrastive and cross-entropy together", {"scheme": "hybrid"}),
+    Row("batches-of-classes", "P x K batches: 8 classes, 8 clips of each", {"classes_per_batch": 8, "batch": 64}),
+    Row("two-views", "two views of 32 clips in place of one of 64", {"views": 2, "batch": 32}),
+    Row(
+        "classes-and-views",
+        "P x K batches of 8 classes, 4 clips of each, in two views",
+        {"classes_per_batch": 8, "batch": 32, "views": 2},
+    ),
+    Row("temperature-0.05", "contrastive temperature 0.05, the paper's", {"temperature": 0.05}),
+    Row("learnt-temperature", "learnt contrastive temperature", {"learn_temperature": True}),
+    Row("fixed-logit-scale", "logit scale 16 that is not learnt", {"learn_logit_scale": False}),
+    Row("no-average", "the last step's weights, no moving average", {"ema_decay": 0.0}),
+    Row("slow-average", "moving average over ten times as many steps", {"ema_decay": 0.999}),
+    Row("no-source-balance", "clips drawn evenly, whatever their source", {"source_balance": 0.0}),
+    Row("no-foreign", "without foreign sound (outlier exposure)", {"foreign_batch": 0}),
+    Row("from-chance", "no ImageNet weights", {"pretrained": False}),
+    Row("label-smoothing", "label smoothing 0.1", {"label_smoothing": 0.1}),
+    Row("mixup", "mixup 0.3 for the classifier alone, the contrastive loss unmixed", {"mixup": 0.3}),
+    _off("cut", "cutting clips to random lengths", cut_p=0.0),
+    _off("noise-fill", "faint noise around short clips", noise_fill_p=0.0),
+    _off("background", "noise or a foreign clip beneath", background_p=0.0),
+    _off("mixing", "mixing two clips' waveforms", mix_p=0.0),
+    _off("response", "random responses and low-passes", response_db=0.0, low_pass_p=0.0),
+    _off("warp", "shifts of pitch and tempo", warp_p=0.0),
+    _off("masks", "masks", frequency_masks=0, time_masks=0),
+    _off("roll", "rolling in time", roll=False),
+    _on("mixing-at-snr", "waveforms mixed at -10 to 10 dB in place of a Beta share", mix_p=0.3, mix_by="snr"),
+    _on("random-scale", "the paper's random scale, 1.25, in place of the warp", scale_max=1.25, warp_p=0.0),
+    _on("filter-linear", "FilterAugment, linear, in place of the smooth response", filter_p=0.8, response_db=0.0),
+    _on("filter-step", "FilterAugment, steps, likewise", filter_p=0.8, filter_kind="step", response_db=0.0),
+    _on("mixstyle", "Freq-MixStyle on four clips of ten", mixstyle_p=0.4),
+    _on("loud-masks", "masks filled with the loudest value, the paper's quirk", mask_fill="loudest"),
+    Row(DISTILLED, "half the classifier's loss from the teachers' answers", {"distil_weight": 0.5}),
+    Row(FIXED_REFERENCE, "fixed reference and gain of the clip's own level", {}),
+)
+
+
+def list_rows() -> list[str]:
+    """All names: the rows, then the named recipes."""
+    return [row.name for row in ROWS] + list(RECIPES)
+
+
+def describe_row(name: str) -> str:
+    """What is different, in words; a named recipe is a row of its own.  Raises TrainerError."""
+    for row in ROWS:
+        if row.name == name:
+            return row.text
+    if name in RECIPES:
+        return "the recipe `%s`, whole" % name
+    raise TrainerError("no row %r; there are %s" % (name, ", ".join(list_rows())))
+
+
+def row_recipe(name: str, reference: Recipe) -> Recipe:
+    """The recipe of a row; a named recipe's own does not depend on the reference.  Raises TrainerError."""
+    for row in ROWS:
+        if row.name == name:
+            changed = fix_reference(reference) if name == FIXED_REFERENCE else reference
+            return change_recipe(changed, row.changes)
+    describe_row(name)  # or refuse
+    return RECIPES[name]

@@ -1,0 +1,285 @@
+"""`soundclr-train ablate`"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import timm
+import torch
+
+from trainer.ablation.results import Cell, Result, Store, compact_answers, digest_code
+from trainer.ablation.rows import DISTILLED, REFERENCE, ROWS, describe_row, list_rows, row_recipe
+from trainer.ablation.runs import plan_cells, work_through
+from trainer.ablation.table import build_table, write_markdown
+from trainer.allocator import keep_freed_memory
+from trainer.checkpoint import load_checkpoint
+from trainer.commands.evaluate import judge
+from trainer.commands.fit import (
+    add_recipe,
+    add_roles,
+    build_recipe,
+    build_record,
+    describe_progress,
+    override_recipe,
+    train,
+)
+from trainer.commands.options import Commands, read_numbers
+from trainer.crossval import describe_settings, digest_settings
+from trainer.data.datasets import Dataset, read_dataset
+from trainer.distillation import teachers_of
+from trainer.errors import TrainerError
+from trainer.fit import CHECKPOINT_NAME
+from trainer.recipe import Recipe, recipe_to_mapping
+from trainer.recipes import RECIPES, list_differences
+from trainer.weights import digest_weights
+
+TABLE_NAME = "table"
+_FAILED = 2
+
+
+class Plan(NamedTuple):
+    """One run, ready to be done."""
+
+    data: Dataset
+    foreign: Dataset | None
+    recipe: Recipe  # with the run's seed
+    settings: dict[str, Any]
+
+    @property
+    def configuration(self) -> str:
+        """Its hash."""
+        return digest_settings(self.settings)
+
+
+def add_parser(commands: Commands) -> None:
+    """Offer the command."""
+    ablate = commands.add_parser(
+        "ablate",
+        help="one table of what each ingredient gives: runs of many rows, folds and seeds, spread over time and "
+        "machines",
+        description="Trains and judges what --results does not hold yet, then writes table.md and table.json there. "
+        "Killed at any time, or started several times at once, the same command goes on with what is left.",
+        epilog="rows: %s" % ", ".join(list_rows()),
+    )
+    ablate.add_argument("--data", type=Path, action="append", required=True, help="data set; may be repeated")
+    ablate.add_argument("--foreign", type=Path, default=None, help="sound that is none of a data set's classes")
+    ablate.add_argument(
+        "--rows", type=lambda text: text.split(","), default=[], metavar="ROW,ROW", help="(default: all ingredients)"
+    )
+    ablate.add_argument("--folds", type=read_numbers, default=[], metavar="1,2,3", help="(default: all)")
+    ablate.add_argument("--seeds", type=read_numbers, default=[0], metavar="0,1,2", help="(default: 0)")
+    ablate.add_argument(
+        "--reference", default="", metavar="ROW", help="what is compared with (default: %s)" % REFERENCE
+    )
+    ablate.add_argument(
+        "--results", type=Path, default=Path("trainer/results/ablation"), help="small files (default: %(default)s)"
+    )
+    ablate.add_argument("--out", type=Path, default=Path("runs/ablation"), help="checkpoints (default: %(default)s)")
+    ablate.add_argument("--discard", action="store_true", help="remove a run's checkpoint once its result is written")
+    ablate.add_argument("--jobs", type=int, default=1, help="processes, a run each at a time (default: %(default)s)")
+    ablate.add_argument("--any-code", action="store_true", help="keep results of other code; the table says so")
+    ablate.add_argument("--table-only", action="store_true", help="train nothing")
+    ablate.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    add_roles(ablate)
+    add_recipe(ablate)
+    ablate.set_defaults(execute=execute)
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run the command."""
+    store = Store(arguments.results)
+    reference = arguments.reference or REFERENCE
+    describe_row(reference)
+    if not arguments.table_only:
+        with _helpers(arguments):
+            _work(arguments)
+    table = build_table(store, reference)
+    if not table["data"]:
+        raise TrainerError("%s holds no result yet; leave out --table-only" % arguments.results)
+    text = write_markdown(table)
+    (arguments.results / (TABLE_NAME + ".md")).write_text(text, encoding="utf-8")
+    (arguments.results / (TABLE_NAME + ".json")).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(table, indent=1) if arguments.json else text, end="")
+    return 0
+
+
+def _work(arguments: argparse.Namespace) -> None:
+    """What each process does: whatever run is free and not done."""
+    plans, store, code = plan_runs(arguments), Store(arguments.results), digest_code()
+    for data in {id(plan.data): plan.data for plan in plans.values()}.values():
+        store.write_clips(data, build_record(arguments, data, None, []).labels)
+    parent, cells = os.getppid(), list(plans)
+
+    def is_done(cell: Cell) -> bool:
+        return store.has(cell, plans[cell].configuration, code, any_code=arguments.any_code)
+
+    def do(cell: Cell, folder: Path) -> None:
+        name = "%d/%d %s %s fold %d seed %d" % (cells.index(cell) + 1, len(cells), *cell)
+        store.write(
+            _run(cell, plans[cell], folder, arguments, store, code, _progress(name, plans[cell].recipe, parent))
+        )
+        if arguments.discard:
+            (folder / CHECKPOINT_NAME).unlink()
+
+    def folder_of(cell: Cell) -> Path:
+        place = "fold-%d-seed-%d-%s" % (cell.fold, cell.seed, plans[cell].configuration[:8])
+        return Path(arguments.out) / cell.data / cell.row / place
+
+    elsewhere = work_through(cells, is_done, folder_of, do)
+    if elsewhere and multiprocessing.parent_process() is None:
+        _tell("%d runs are being made by other processes; the table lacks them" % elsewhere)
+
+
+def plan_runs(arguments: argparse.Namespace) -> dict[Cell, Plan]:
+    """All runs that the options ask for, in their order.
+
+    Raises:
+        TrainerError: no such row, fold or data.
+    """
+    plans: dict[Cell, Plan] = {}
+    foreign = read_dataset(arguments.foreign) if arguments.foreign else None
+    base = build_recipe(arguments, seed=0)
+    for path in arguments.data:
+        data = read_dataset(path)
+        other = None if foreign is None or foreign.name == data.name else foreign
+        folds = [fold for fold in data.folds if not arguments.folds or fold in arguments.folds]
+        if not folds:
+            raise TrainerError("%s has no fold of %s; it has %s" % (data.name, arguments.folds, data.folds))
+        roles = build_record(arguments, data, other, [])._asdict()
+        recipes = _row_recipes(arguments, base, data.name)
+        for cell in plan_cells(data.name, list(recipes), folds, arguments.seeds):
+            recipe = recipes[cell.row]
+            taught = {"teachers": list(roles["teachers"]) if recipe.distil_weight else []}
+            settings = describe_settings(data, other, recipe_to_mapping(recipe), {**roles, **taught})
+            settings["weights"] = digest_weights(arguments.weights)
+            plans[cell] = Plan(data, other, recipe._replace(seed=cell.seed), json.loads(json.dumps(settings)))
+    return plans
+
+
+def _row_recipes(arguments: argparse.Namespace, base: Recipe, data: str) -> dict[str, Recipe]:
+    """A recipe for each row asked for; by default all that change something."""
+    reference = base if arguments.teacher == [] else base._replace(distil_weight=0.0)
+    every = [row.name for row in ROWS if row.name != DISTILLED or arguments.teacher] + ["trial"]
+    names = [arguments.reference or REFERENCE, *(arguments.rows or every)]
+    recipes = {}
+    for name in dict.fromkeys(names):
+        recipe = row_recipe(name, reference)
+        if name in RECIPES:
+            recipe = override_recipe(recipe, arguments)._replace(distil_weight=recipe.distil_weight)
+        elif name != REFERENCE and not list_differences(recipe, reference) and not arguments.rows:
+            _tell("%s: row %s is the reference itself, left out" % (data, name))
+            continue
+        recipes[name] = recipe
+    return recipes
+
+
+def _run(
+    cell: Cell,
+    plan: Plan,
+    folder: Path,
+    arguments: argparse.Namespace,
+    store: Store,
+    code: str,
+    progress: Callable[[int, int, dict[str, float]], None],
+) -> Result:
+    started = time.monotonic()
+    taught = plan.recipe.distil_weight > 0
+    own = argparse.Namespace(**vars(arguments))
+    record = build_record(own, plan.data, plan.foreign, [cell.fold])
+    own.teacher = teachers_of(arguments.teacher, record) if taught else []
+    record = build_record(own, plan.data, plan.foreign, [cell.fold])
+    train(record, plan.recipe, plan.data, plan.foreign, folder, own, progress=progress)
+    predictions = judge(folder, plan.data, plan.foreign, device=own.device, progress=lambda done: None)
+    predicted, probability = compact_answers(predictions, store.read_clips(cell.data), cell.fold)
+    state = load_checkpoint(folder / CHECKPOINT_NAME)
+    heard = [entry["test_accuracy"] for entry in state["history"] if "test_accuracy" in entry]
+    return Result(
+        cell,
+        describe_row(cell.row),
+        plan.configuration,
+        code,
+        plan.settings,
+        {
+            "torch": "torch %s" % torch.__version__,
+            "timm": timm.__version__,
+            "python": platform.python_version(),
+            "device": _name_device(own.device),
+            "backbone_from": str(state["origin"]),
+        },
+        predicted,
+        probability,
+        max(heard) if len(heard) == plan.recipe.total_epochs else None,
+        plan.recipe.total_epochs,
+        round(time.monotonic() - started, 1),
+    )
+
+
+def _progress(name: str, recipe: Recipe, parent: int) -> Callable[[int, int, dict[str, float]], None]:
+    """A line an epoch; and an end where the process that asked for this one is gone."""
+    last: dict[str, float] = {}
+
+    def show(epoch: int, step: int, means: dict[str, float]) -> None:
+        if multiprocessing.parent_process() is not None and os.getppid() != parent:
+            raise KeyboardInterrupt
+        if step == 1:
+            before = "; %s before" % describe_progress(epoch - 1, recipe, last) if last else ""
+            _tell("%s: epoch %d/%d%s" % (name, epoch + 1, recipe.total_epochs, before))
+        last.clear()
+        last.update(means)
+
+    return show
+
+
+@contextmanager
+def _helpers(arguments: argparse.Namespace) -> Any:
+    """The other processes of --jobs, ended with this one."""
+    context = multiprocessing.get_context("spawn")  # never forked: torch has threads
+    if arguments.jobs > 1 and not arguments.threads:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // arguments.jobs))
+    helpers: list[BaseProcess] = [
+        context.Process(target=_help, args=(arguments, torch.get_num_threads()), name="ablate-%d" % number)
+        for number in range(1, arguments.jobs)
+    ]
+    for helper in helpers:
+        helper.start()
+    try:
+        yield
+        for helper in helpers:
+            helper.join()
+    finally:
+        for helper in helpers:
+            helper.terminate()
+            helper.join()
+    if any(helper.exitcode for helper in helpers):
+        raise TrainerError("a process of --jobs failed, its reason stands above; the same command goes on")
+
+
+def _help(arguments: argparse.Namespace, threads: int) -> None:
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    try:
+        _work(arguments)
+    except TrainerError as error:
+        _tell("soundclr-train: %s" % error)
+        sys.exit(_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(_FAILED)
+
+
+def _name_device(device: str) -> str:
+    return torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else "cpu"
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
