@@ -122,7 +122,7 @@ clean: ## everything that the targets made
 .venv-test/.ready: pyproject.toml trainer/pyproject.toml
 	$(ENOUGH_PYTHON)
 	@.ci/set-up $(PYTHON) .venv-test "everything for the tests (PyTorch with its CUDA libraries, about 3 GB)" \
-		-e '.[demo,dev,trainer]' -e ./trainer
+		-e '.[archive,cluster,demo,dev,trainer]' -e ./trainer
 	@touch $@
 
 .venv-3.6/.ready: pyproject.toml .ci/jetson-nano.txt | wheel

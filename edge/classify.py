@@ -69,16 +69,24 @@ def classify_files(
     failed = 0
     for path in paths:
         try:
-            for line in classify_file(path, bundle, scorer, config, start_time):
-                if as_json:
-                    results.write(json.dumps(line, sort_keys=False, allow_nan=False) + "\n")
-                elif line["type"] != "classification":
-                    results.write(_describe(line) + "\n")
+            for line in lines_of_file(path, bundle, scorer, config, as_json=as_json, start_time=start_time):
+                results.write(line)
             results.flush()
         except SourceError as error:
             failed += 1
             complaints.write("soundclr-edge: %s\n" % str(error).replace("\n", "\\n"))  # a file's name may hold one
     return failed
+
+
+def lines_of_file(
+    path: str, bundle: Bundle, scorer: Scorer, config: Config, *, as_json: bool, start_time: str
+) -> Iterator[str]:
+    """What is printed of one recording, each line with its end.  Raises SourceError: the file cannot be heard."""
+    for line in classify_file(path, bundle, scorer, config, start_time):
+        if as_json:
+            yield json.dumps(line, sort_keys=False, allow_nan=False) + "\n"
+        elif line["type"] != "classification":
+            yield _describe(line) + "\n"
 
 
 def _lines(path: str, heard: Heard) -> Iterator[JsonObject]:

@@ -27,9 +27,13 @@ class Recording(ABC):
     def read(self, frames: int) -> np.ndarray:
         """Up to so many next frames, fewer only at the end.  Shape [T, channels], float32."""
 
-    @abstractmethod
     def rewind(self) -> None:
         """Go back to the first frame."""
+        self.seek(0)
+
+    @abstractmethod
+    def seek(self, frame: int) -> None:
+        """Go on reading at this frame, 0 to `frames`.  Raises SourceError: this file cannot do that."""
 
     @abstractmethod
     def shortfall(self, frames_read: int) -> str:
@@ -112,9 +116,9 @@ class _WavRecording(Recording):
         self._next_frame += whole
         return frames_from_pcm(data[: whole * self._header.frame_bytes], self._header.sample_format, self.channels)
 
-    def rewind(self) -> None:
-        self._next_frame = 0
-        self._file.seek(self._header.data_offset_bytes)
+    def seek(self, frame: int) -> None:
+        self._next_frame = frame
+        self._file.seek(self._header.data_offset_bytes + frame * self._header.frame_bytes)
 
     def shortfall(self, frames_read: int) -> str:
         missing = self._header.missing_frames + self.frames - frames_read
@@ -164,9 +168,9 @@ class _SoundFileRecording(Recording):
         self._frames_read += len(found)
         return found
 
-    def rewind(self) -> None:
+    def seek(self, frame: int) -> None:
         try:
-            self._file.seek(0)
+            self._file.seek(frame)
         except RuntimeError as error:
             raise SourceError("%s: cannot be rewound (%s); convert it to WAV" % (self._path, _reason(error))) from None
 

@@ -44,6 +44,11 @@ def start_time_of(given: str, path: Union[str, Path]) -> Optional[float]:
         ) from None
 
 
+def name_without_time(stem: str) -> str:
+    """A file's name without the time in it, if it tells one: what all files of one recorder share."""
+    return _IN_NAME.sub("", stem, count=1)
+
+
 def _start_told_by(path: Path) -> float:
     try:
         found = _IN_NAME.search(path.stem)

@@ -1,0 +1,167 @@
+"""A part: what one reel gave, as gzipped JSON lines. Levels in it are re full scale, times count from the reel's own
+beginning; calibration, dates and columns come when tables are made, so that none of them needs the sound again.
+"""
+
+import gzip
+import io
+import json
+import zlib
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from edge.archive.reels import Reel, mapping_from_reel, reel_from_mapping
+from edge.archive.seconds import Second
+from edge.errors import EdgeError
+from edge.records import Classification, EventChange, JsonObject
+
+SCHEMA = 1
+
+
+class PartError(EdgeError):
+    """A part that was not written whole, or by nobody we know."""
+
+
+class Clip(NamedTuple):
+    """The answer for a file that was heard by itself, as a whole."""
+
+    label: Optional[str]
+    score: float
+    foreign: float
+    accepted: bool
+    reason: Optional[str]
+
+
+class FileRow(NamedTuple):
+    """What became of one file."""
+
+    path: str
+    start_s: float  # since the reel's own beginning
+    heard_s: float
+    status: str  # "heard", "cut_short", "damaged"
+    error: str
+    clip: Optional[Clip]
+
+
+class PartWriter:
+    """Collects what a reel gives, compressed as it comes."""
+
+    def __init__(self, reel: Reel, labels: Sequence[str]) -> None:
+        self._labels = list(labels)
+        self._bytes = io.BytesIO()
+        # without a time in the header: the same sound gives the same bytes
+        self._file = gzip.GzipFile(filename="", mode="wb", compresslevel=4, fileobj=self._bytes, mtime=0)
+        self._write(["part", SCHEMA, mapping_from_reel(reel), self._labels])
+
+    def write_classification(self, heard: Classification, begin_s: float) -> None:
+        """One window.  `begin_s`: the reel's own beginning, in the classification's time."""
+        row = heard._replace(
+            start_s=round(heard.start_s - begin_s, 3),
+            end_s=round(heard.end_s - begin_s, 3),
+            score=round(float(heard.score), 6),
+            foreign=round(float(heard.foreign), 4),
+            level_dbfs=_rounded(heard.level_dbfs),
+            background_dbfs=_rounded(heard.background_dbfs),
+        )
+        scores = [round(float(heard.scores[label]), 6) for label in self._labels]
+        self._write(["hop"] + list(row._replace(scores=scores)))  # type: ignore[arg-type]
+
+    def write_event(self, event: EventChange, begin_s: float) -> None:
+        """One event, at its end."""
+        values = event._asdict()
+        values.update(start_s=round(event.start_s - begin_s, 3), end_s=round(event.end_s - begin_s, 3))
+        self._write(["event", dict(values)])
+
+    def write_second(self, second: Second) -> None:
+        """One second of levels."""
+        row: List[Any] = ["second"]
+        for value in second:
+            if isinstance(value, tuple):
+                row.append([_rounded(level) for level in value])
+            else:
+                row.append(float("%.6g" % value) if isinstance(value, float) else value)
+        self._write(row)
+
+    def write_spectrum(self, start_s: float, bands: List[int]) -> None:
+        """One column of the picture's spectrum."""
+        self._write(["spectrum", start_s, bands])
+
+    def write_file(self, row: FileRow) -> None:
+        """One of the reel's own files."""
+        fields: List[Any] = ["file"]
+        self._write(fields + list(row))
+
+    def finish(self) -> bytes:
+        """The whole part."""
+        self._write(["end"])
+        self._file.close()
+        return self._bytes.getvalue()
+
+    def _write(self, row: List[Any]) -> None:
+        self._file.write((json.dumps(row, separators=(",", ":"), allow_nan=False) + "\n").encode("ascii"))
+
+
+class Part:
+    """Reads a part, row by row.
+
+    Args:
+        path: of the file that holds it.
+
+    Raises:
+        PartError: it is none, or not whole.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        header: List[Any] = next(self._rows(), ["nothing"])
+        if header[0] != "part" or header[1] != SCHEMA:
+            raise PartError("%s: no result of this program, or of another version; remove it" % path)
+        self.reel = reel_from_mapping(header[2])
+        self.labels: Tuple[str, ...] = tuple(header[3])
+
+    def classifications(self) -> Iterator[Classification]:
+        """Windows, in the order of time."""
+        for row in self._rows("hop"):
+            heard = Classification(*row[1:])
+            scores: Any = heard.scores  # their values, in the labels' order
+            yield heard._replace(scores=dict(zip(self.labels, scores)), accepted=tuple(heard.accepted))
+
+    def events(self) -> List[JsonObject]:
+        """Events, by their start."""
+        return sorted((row[1] for row in self._rows("event")), key=lambda event: (event["start_s"], event["label"]))
+
+    def seconds(self) -> Iterator[Second]:
+        """Seconds of levels, in the order of time."""
+        for row in self._rows("second"):
+            second = Second(*row[1:])
+            yield second._replace(laf_dbfs=tuple(second.laf_dbfs))
+
+    def spectrum(self) -> Iterator[Tuple[float, List[int]]]:
+        """Columns of the picture's spectrum."""
+        for row in self._rows("spectrum"):
+            yield row[1], row[2]
+
+    def files(self) -> List[FileRow]:
+        """The reel's own files."""
+        rows = [FileRow(*row[1:]) for row in self._rows("file")]
+        return [row._replace(clip=Clip(*row.clip)) if row.clip is not None else row for row in rows]
+
+    def check_whole(self) -> None:
+        """Raise PartError unless the part ends as one ends."""
+        for _ in self._rows("end"):
+            return
+        raise PartError("%s: ends too early; remove it, and its files are heard again" % self.path)
+
+    def _rows(self, kind: str = "") -> Iterator[List[Any]]:
+        start = '["%s' % kind
+        try:
+            with gzip.open(self.path, "rt", encoding="ascii") as file:
+                for line in file:
+                    if line.startswith(start):
+                        yield json.loads(line)
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise PartError(
+                "%s: cannot be read (%s); remove it, and its files are heard again" % (self.path, error)
+            ) from None
+
+
+def _rounded(level: Optional[float]) -> Optional[float]:
+    return None if level is None else round(float(level), 2)

@@ -1,0 +1,225 @@
+"""`classify --output`: the same results however the work is shared out, and what came of each file."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.archive.columns import TABLES, columns_of
+from edge.archive.journal import Journal
+from edge.archive.part import Part
+from edge.archive.reels import inspect_file, reel_key, reels_of
+from edge.archive.work import Worker, hear_task, settings_from_config
+from edge.classify import classify_file
+from edge.config import Config, NodeConfig, SourceConfig
+from tests.edge.archive_command import (
+    RATE_HZ,
+    ROOT,
+    classify,
+    low_and_high,
+    parts_of,
+    read_csv,
+    read_json_lines,
+    tables_of,
+    write_recordings,
+)
+from tests.engines.bundles import LABELS, write_tiny_bundle
+
+CONFIG = Config(NodeConfig("node"), (SourceConfig("none", "stdin"),))
+COUNT, DURATION_S = 8, 20.0  # across 02:00, where a reel begins
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory):
+    return write_recordings(tmp_path_factory.mktemp("archive") / "site", COUNT, DURATION_S)
+
+
+@pytest.fixture(scope="module")
+def tables(bundle, recordings, tmp_path_factory):
+    """Of the archive, by one process."""
+    output = tmp_path_factory.mktemp("tables") / "out"
+    status, out, err = classify(
+        recordings[0].parent, "--bundle", bundle, "--start-time", "file", "--processes", 1, "--output", output,
+        "--tables", "events,files,classifications",
+    )  # fmt: skip
+    assert (status, err.count("\n")) == (0, err.count("INFO")), err
+    assert out.startswith("8 files (0 heard before, 0 with trouble), 0.04 h of sound; ")
+    return output
+
+
+def test_files_that_follow_on_each_other_give_what_their_sound_in_one_file_gives(bundle, recordings, tables, tmp_path):
+    whole = tmp_path / "20261001_015900.wav"
+    soundfile.write(str(whole), np.concatenate([soundfile.read(str(path))[0] for path in recordings]), RATE_HZ)
+    worker = Worker(settings_from_config(CONFIG, bundle))
+    lines = list(classify_file(str(whole), worker.bundle, worker.scorer, CONFIG, "file"))
+    worker.close()
+    expected = sorted((one["label"], one["start"], one["end"]) for one in lines if one["type"] == "event")
+    found = sorted((row["label"], row["start"], row["end"]) for row in read_csv(tables / "events.csv"))
+    assert len(expected) > 10 and found == expected
+    hops = [one for one in lines if one["type"] == "classification"]
+    rows = read_csv(tables / "classifications.csv")
+    assert len(rows) == len(hops)
+    for row, hop in zip(rows, hops):
+        assert row["label"] == hop["label"]
+        # windows begin where a frame of the front end does, 10 ms apart, from the beginning of what is heard
+        assert abs(float(row["score_low"]) - hop["scores"]["low"]) < 0.02
+
+
+def test_an_event_over_a_cut_is_one_and_over_two_files_lies_in_the_first(tables, recordings):
+    rows = read_csv(tables / "events.csv")
+    over = [row for row in rows if float(row["end_s"]) > DURATION_S]
+    assert over and all(0 <= float(row["start_s"]) < DURATION_S for row in rows)
+    assert {row["file"] for row in rows} <= {str(path) for path in recordings}
+    assert len({row["event_id"] for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_any_number_of_processes_gives_the_same_tables(bundle, recordings, tables, tmp_path, processes):
+    status, _, err = classify(
+        recordings[0].parent, "--bundle", bundle, "--start-time", "file", "--processes", processes,
+        "--output", tmp_path / "out", "--tables", "events,files,classifications",
+    )  # fmt: skip
+    assert status == 0, err
+    assert tables_of(tmp_path / "out") == tables_of(tables)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_split_of_the_reels_over_workers_gives_the_same_parts(bundle, recordings, data):
+    takes = [inspect_file(str(path), "file") for path in recordings]
+    reels = reels_of(takes, joined=data.draw(st.booleans()))
+    config = settings_from_config(CONFIG, bundle)
+    owners = data.draw(st.lists(st.integers(0, 2), min_size=len(reels), max_size=len(reels)))
+    order = data.draw(st.permutations(range(len(reels))))
+    workers = [Worker(config) for _ in range(3)]
+    alone = Worker(config)
+    for number in order:
+        task = hear_task(reels[number])
+        assert workers[owners[number]].do(task) == alone.do(task)
+    for worker in workers + [alone]:
+        worker.close()
+
+
+def test_each_file_by_itself_gets_the_answer_that_classify_prints(bundle, recordings, tmp_path):
+    status, _, err = classify(
+        *recordings[:3], "--bundle", bundle, "--separate-files", "--output", tmp_path / "out", "--format", "jsonl"
+    )
+    assert status == 0, err
+    _, out, _ = classify("--json", *recordings[:3], "--bundle", bundle)
+    printed = [one for one in map(json.loads, out.splitlines()) if one["type"] == "file"]
+    rows = read_json_lines(tmp_path / "out" / "files.jsonl")
+    assert [(row["file"], row["label"], row["accepted"]) for row in rows] == [
+        (one["file"], one["label"], one["accepted"]) for one in printed
+    ]
+    assert [row["foreign"] for row in rows] == [one["foreign"] for one in printed]
+    events = [one for one in map(json.loads, out.splitlines()) if one["type"] == "event"]
+    found = read_json_lines(tmp_path / "out" / "events.jsonl")
+    keys = ("file", "label", "start_s", "end_s", "score_max", "score_mean", "end_reason", "start_uncertainty_s")
+    order = [[row[key] for key in keys] for row in found]
+    assert sorted(order) == sorted([one[key] for key in keys] for one in events)
+    assert all(row["start"] is None for row in found)
+
+
+def test_json_lines_by_several_processes_are_those_of_one(bundle, recordings, tmp_path):
+    broken = tmp_path / "broken.wav"
+    samples = low_and_high(6.0)
+    samples[4 * RATE_HZ] = np.nan
+    soundfile.write(str(broken), samples, RATE_HZ, subtype="FLOAT")
+    given = list(recordings[:3]) + [broken, tmp_path / "none.wav"] + list(recordings[3:])
+    one = classify("--json", *given, "--bundle", bundle)
+    assert one[0] == 2 and one[2].count("\n") == 2
+    assert classify("--json", *given, "--bundle", bundle, "--processes", 3) == one
+
+
+def test_damaged_and_missing_files_are_named_once_counted_and_stop_nothing(bundle, recordings, tmp_path):
+    samples = low_and_high(10.0)
+    samples[5 * RATE_HZ] = np.nan
+    soundfile.write(str(tmp_path / "nan.wav"), samples, RATE_HZ, subtype="FLOAT")
+    (tmp_path / "text.wav").write_text("no sound")
+    (tmp_path / "cut.wav").write_bytes(recordings[0].read_bytes()[: 2 * RATE_HZ * 7])
+    soundfile.write(str(tmp_path / "short.wav"), samples[:100], RATE_HZ)
+    names = ["nan.wav", "text.wav", "cut.wav", "short.wav", "none.wav"]
+    given = [tmp_path / name for name in names] + [recordings[0]]
+    arguments = given + ["--bundle", bundle, "--output", tmp_path / "out", "--format", "jsonl"]
+    for heard_before in (0, 4):  # what is damaged is finished too, and told of again
+        status, out, err = classify(*arguments)
+        assert status == 1 and out.startswith("6 files (%d heard before, 4 with trouble)" % heard_before), out + err
+        complaints = [line for line in err.splitlines() if line.startswith("soundclr-edge: ")]
+        assert len(complaints) == 4
+        for name, word in (("nan", "nan"), ("text", "not a sound file"), ("short", "50 ms"), ("none", "No such file")):
+            assert sum("/%s.wav" % name in line and word in line for line in complaints) == 1
+    rows = {row["file"]: row for row in read_json_lines(tmp_path / "out" / "files.jsonl")}
+    assert {path: row["status"] for path, row in rows.items()} == {
+        str(path): status
+        for path, status in zip(given, ["damaged", "unreadable", "cut_short", "damaged", "unreadable", "heard"])
+    }
+    assert 4.0 <= rows[str(tmp_path / "nan.wav")]["heard_s"] <= 5.0
+    assert rows[str(tmp_path / "cut.wav")]["heard_s"] == pytest.approx(7.0, abs=0.01)
+
+
+def test_a_damaged_file_within_a_stream_leaves_a_gap_and_the_rest_in_its_place(bundle, tmp_path):
+    paths = write_recordings(tmp_path / "site", 4, DURATION_S, first="2026-10-01T00:00:00")
+    samples, _ = soundfile.read(str(paths[1]), dtype="float32")
+    samples[8 * RATE_HZ] = np.inf
+    soundfile.write(str(paths[1]), samples, RATE_HZ, subtype="FLOAT")
+    whole = classify(paths[3], "--bundle", bundle, "--start-time", "file", "--output", tmp_path / "last")
+    status, _, err = classify(
+        tmp_path / "site", "--bundle", bundle, "--start-time", "file", "--output", tmp_path / "out"
+    )
+    assert (whole[0], status) == (0, 1), err
+    assert [row["status"] for row in read_csv(tmp_path / "out" / "files.csv")] == ["heard", "damaged", "heard", "heard"]
+    rows = read_csv(tmp_path / "out" / "events.csv")
+    assert not any("00:00:28" < row["start"][11:19] < "00:00:40" for row in rows)
+    late = [(row["label"], row["start"][:21]) for row in rows if row["start"] > "2026-10-01T00:01:04"]
+    alone = [
+        (r["label"], r["start"][:21]) for r in read_csv(tmp_path / "last" / "events.csv") if r["start"][17:19] > "04"
+    ]
+    assert late and late == alone
+
+
+def test_a_part_holds_what_it_was_given_and_one_cut_short_is_heard_again(bundle, recordings, tmp_path):
+    config = settings_from_config(CONFIG, bundle)
+    worker = Worker(config)
+    (reel,) = reels_of([inspect_file(str(recordings[0]), "file")])
+    content = worker.do(hear_task(reel))
+    worker.close()
+    with Journal(tmp_path / "out", config) as journal:
+        key = reel_key(reel, journal.digest)
+        journal.write(key, content)
+        assert journal.has(key)
+        part = Part(str(journal.path_of(key)))
+        part.check_whole()
+        assert part.reel == reel and list(part.labels) == LABELS and len(list(part.classifications())) > 10
+        journal.path_of(key).write_bytes(content[: len(content) // 2])
+        assert not journal.has(key) and not journal.path_of(key).exists()
+
+
+def test_every_column_is_described_beside_the_tables(tables):
+    described = read_csv(tables / "columns.csv")
+    for name in ("events", "files", "classifications"):
+        columns = [row["column"] for row in described if row["table"] == name]
+        with open(str(tables / (name + ".csv"))) as file:
+            assert file.readline().strip().split(",") == columns
+        assert columns == [column.name for column in columns_of(TABLES[name], LABELS)]
+    assert all(row["description"] for row in described)
+
+
+def test_real_recordings_are_named_in_the_tables(tmp_path):
+    names = ["siren-67358.ogg", "dog-191687.ogg", "car_horn-178402.ogg"]
+    given = [ROOT / "tests" / "fixtures" / name for name in names]
+    status, _, err = classify(*given, "--output", tmp_path / "out", "--format", "jsonl", "--processes", 2)
+    assert status == 0, err
+    rows = read_json_lines(tmp_path / "out" / "files.jsonl")
+    assert {row["file"].split("/")[-1]: row["label"] for row in rows} == dict(
+        zip(names, ["siren", "dog_bark", "car_horn"])
+    )
+    assert all(row["sample_rate_hz"] == 44100 and row["events"] >= 0 for row in rows)
+    assert parts_of(tmp_path / "out")
