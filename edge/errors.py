@@ -15,3 +15,7 @@ class SourceError(EdgeError):
 
 class BrokerError(EdgeError):
     """A broker that cannot be reached, or that refuses us."""
+
+
+class ClipError(EdgeError):
+    """A clip, or a key of clips, that cannot be used."""

@@ -1,0 +1,182 @@
+"""The folder of clips: bounded in bytes and in age, the oldest freed first, all of it encrypted."""
+
+import contextlib
+import errno
+import os
+import re
+import time
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, NamedTuple
+
+from edge.clips.sealed import SUFFIX
+from edge.storage.database import sync_directory
+
+FOLDER = "clips"
+RESERVE_BYTES = 1 << 28  # left free on the disk: the store of events comes first
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,120}\Z")
+_TEMPORARY = ".new"
+_UNTRUE_AGE_S = 60.0  # a clip from the future: its time is not to be believed
+
+
+class ShelfError(Exception):
+    """The disk does not take a clip.
+
+    Args:
+        state: full, read_only or failing, as in `store_state`.
+    """
+
+    def __init__(self, text: str, state: str) -> None:
+        super().__init__(text)
+        self.state = state
+
+
+class TooLargeError(Exception):
+    """A clip that by itself is larger than all clips together may be."""
+
+
+class StoredClip(NamedTuple):
+    """One file of the folder."""
+
+    name: str
+    path: Path
+    bytes: int
+    written_s: float  # wall clock, seconds since the epoch
+
+
+class Shelf:
+    """Keeps files by name.  One thread at a time.
+
+    Args:
+        directory: made when something is put.
+        quota_bytes: of all files together.
+        max_age_s: of each.
+        reserve_bytes: of the disk, that a clip must leave free.
+        wall_s, monotonic_s: clocks; what is written while nobody has set the first is aged by the second.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        quota_bytes: int,
+        max_age_s: float,
+        *,
+        reserve_bytes: int = RESERVE_BYTES,
+        is_synced: Callable[[], bool] = lambda: True,
+        wall_s: Callable[[], float] = time.time,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._directory, self._quota_bytes, self._max_age_s = directory, quota_bytes, max_age_s
+        self._reserve_bytes, self._is_synced = reserve_bytes, is_synced
+        self._wall_s, self._monotonic_s = wall_s, monotonic_s
+        self._undated: Dict[str, float] = {}  # monotonic times of clips whose file has a guessed one
+        self.count = self.bytes = 0  # as last seen
+        self.freed = 0  # since the start
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a clip whole or not at all; the oldest make room.
+
+        Raises:
+            TooLargeError: it would not fit if all others went.
+            ShelfError: the disk does not take it.
+        """
+        if not NAME.match(name):
+            raise ValueError("%r is no name of a clip" % name)
+        if len(content) > self._quota_bytes:
+            raise TooLargeError("%d bytes; all clips together may have %d" % (len(content), self._quota_bytes))
+        with _faults_named(self._directory):
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.chmod(str(self._directory), 0o700)  # whatever the umask, and whoever made it
+            self._check_space(len(content))
+            self._free(self._quota_bytes - len(content))
+            self._write(name, content)
+        if not self._is_synced():
+            self._undated[name] = self._monotonic_s()
+        self._look()
+
+    def tidy(self) -> None:
+        """Free what is too old, or more than there may be.  Raises ShelfError."""
+        with _faults_named(self._directory):
+            self._date()
+            self._free(self._quota_bytes)
+        self._look()
+
+    def _check_space(self, wanted_bytes: int) -> None:
+        disk = os.statvfs(str(self._directory))
+        if disk.f_bavail * disk.f_frsize - wanted_bytes < self._reserve_bytes:
+            raise OSError(errno.ENOSPC, "less than %d MB would stay free" % (self._reserve_bytes >> 20))
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = self._directory / (name + SUFFIX)
+        temporary = path.with_name(path.name + _TEMPORARY)
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        try:
+            with os.fdopen(os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(str(temporary), str(path))
+        except OSError:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        sync_directory(self._directory)
+
+    def _free(self, most_bytes: int) -> None:
+        now_s = self._wall_s()
+        clips = stored_clips(self._directory)
+        total = sum(clip.bytes for clip in clips)
+        for clip in clips:
+            is_old = self._is_synced() and clip.name not in self._undated and now_s - clip.written_s > self._max_age_s
+            is_old = is_old or self._monotonic_s() - self._undated.get(clip.name, float("inf")) > self._max_age_s
+            if not is_old and total <= most_bytes:
+                continue
+            clip.path.unlink()
+            self._undated.pop(clip.name, None)
+            total -= clip.bytes
+            self.freed += 1
+
+    def _date(self) -> None:
+        """Now that the clock is set, files get the time at which they were written; none is of the future."""
+        if not self._is_synced():
+            return
+        now_s, now_monotonic_s = self._wall_s(), self._monotonic_s()
+        for clip in stored_clips(self._directory):
+            age_s = now_monotonic_s - self._undated.pop(clip.name, now_monotonic_s)
+            if age_s > 0 or clip.written_s > now_s + _UNTRUE_AGE_S:
+                os.utime(str(clip.path), (now_s - age_s, now_s - age_s))
+        for leftover in self._directory.glob("*%s%s" % (SUFFIX, _TEMPORARY)):
+            leftover.unlink()  # of a start that was cut off
+
+    def _look(self) -> None:
+        clips = stored_clips(self._directory)
+        self.count, self.bytes = len(clips), sum(clip.bytes for clip in clips)
+
+
+def stored_clips(directory: Path) -> List[StoredClip]:
+    """What is in a folder of clips, the oldest first; other files are none of ours.  Raises OSError."""
+    try:
+        names = os.listdir(str(directory))
+    except FileNotFoundError:
+        return []
+    clips = []
+    for name in names:
+        stem = name[: -len(SUFFIX)]
+        if not name.endswith(SUFFIX) or not NAME.match(stem):
+            continue
+        with contextlib.suppress(FileNotFoundError):  # somebody else deletes as well
+            status = (directory / name).stat()
+            clips.append(StoredClip(stem, directory / name, status.st_size, status.st_mtime))
+    return sorted(clips, key=lambda clip: (clip.written_s, clip.name))
+
+
+@contextlib.contextmanager
+def _faults_named(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        states = {errno.ENOSPC: "full", errno.EDQUOT: "full", errno.EFBIG: "full"}
+        states.update({errno.EROFS: "read_only", errno.EACCES: "read_only", errno.EPERM: "read_only"})
+        raise ShelfError(
+            "%s: %s" % (directory, error.strerror or error), states.get(error.errno or 0, "failing")
+        ) from error
