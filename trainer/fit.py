@@ -34,6 +34,7 @@ from trainer.stages import (
     plan_stages,
     set_training,
 )
+from trainer.training_faults import check_classes, check_finite, explain_full_memory
 from trainer.weights import load_backbone_weights
 
 _LOGGER = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Fit:
         teachers: Callable[[Tensor], Tensor] | None = None,
         record: dict[str, Any] | None = None,
     ) -> None:
-        _check_classes(known, labels)
+        check_classes(known, labels)
         if (teachers is None) != (recipe.distil_weight == 0.0):
             raise TrainerError("distillation needs teachers (--teacher RUN) and a weight (--distil-weight above 0)")
         self.teachers, self.record = teachers, record
@@ -125,7 +126,8 @@ class Fit:
                 self._enter_stage(self._stage_of(self.epoch))
             begin = time.monotonic()
             rate = self.schedule.get_last_lr()[0]
-            self.history.append(self._train_epoch_in_memory(progress))
+            with explain_full_memory(self.device, self.source.rows):
+                self.history.append(self._train_epoch(progress))
             self.epoch += 1
             if judge is not None and self.group.leads:
                 self.history[-1]["test_accuracy"] = judge(self.averaged)
@@ -137,17 +139,6 @@ class Fit:
                 follow(self.log[-1])
             self.group.wait()
         return self.averaged.eval()
-
-    def _train_epoch_in_memory(self, progress: Progress) -> dict[str, float]:
-        try:
-            return self._train_epoch(progress)
-        except RuntimeError as error:
-            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-                raise
-            raise TrainerError(
-                "memory of %s is full at batches of %d rows; lower --batch, or take a smaller --backbone"
-                % (self.device, self.source.rows)
-            ) from error
 
     def _train_epoch(self, progress: Progress) -> dict[str, float]:
         # One seed for each epoch: dropout and augmentation of a resumed run equal those of one that never stopped.
@@ -161,7 +152,14 @@ class Fit:
             totals += self._train_step(batch, generator)
             if step % every == 0 or step == steps:
                 means = (totals / step).tolist()
-                self._check_finite(means[0], step)
+                check_finite(
+                    means[0],
+                    epoch=self.epoch,
+                    step=step,
+                    steps=steps,
+                    learning_rate=self.stage.learning_rate,
+                    temperature=self.recipe.temperature,
+                )
                 progress(self.epoch, step, name_measures(means, self.stage))
         return name_measures((self.group.total(totals) / steps / self.group.size).tolist(), self.stage)
 
@@ -199,23 +197,6 @@ class Fit:
         if self.stage.contrasts:
             mixed = torch.cat([network_input, mixed])
         return mixed, joint[:, :width], None if soft is None else joint[:, width:]
-
-    def _check_finite(self, loss: float, step: int) -> None:
-        if not torch.isfinite(torch.tensor(loss)):
-            kept = "the checkpoint of epoch %d stays" % self.epoch if self.epoch else "no epoch was finished yet"
-            raise TrainerError(
-                "the loss became %s in epoch %d, by step %d of %d (%s); lower learning_rate (%g) or raise temperature "
-                "(%g)"
-                % (
-                    loss,
-                    self.epoch + 1,
-                    step,
-                    self.source.steps,
-                    kept,
-                    self.stage.learning_rate,
-                    self.recipe.temperature,
-                )
-            )
 
     def _load_weights(self, weights: Path | None) -> str:
         if weights is None and not self.recipe.pretrained:
@@ -290,12 +271,3 @@ def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
             slow.lerp_(fast, 1.0 - decay)
         else:
             slow.copy_(fast)
-
-
-def _check_classes(known: Waveforms, labels: list[str]) -> None:
-    absent = [label for i, label in enumerate(labels) if not (known.labels == i).any()]
-    if absent:
-        raise TrainerError(
-            "no training clip of class %s; expected at least one of each: leave another fold out, or "
-            "drop the class" % ", ".join(absent)
-        )

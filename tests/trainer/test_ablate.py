@@ -13,7 +13,7 @@ import pytest
 import timm
 import torch
 
-from trainer.ablation.results import Cell, Result, Store, digest_code, read_result
+from trainer.ablation.results import Cell, Result, Store, _read_statements, digest_code, read_result
 from trainer.ablation.rows import ROWS, describe_row, list_rows, row_recipe
 from trainer.ablation.runs import hold, plan_cells, work_through
 from trainer.ablation.table import build_table, write_markdown
@@ -129,8 +129,17 @@ def test_no_two_processes_are_at_one_run(tmp_path):
     assert work_through(cells, lambda cell: cell in done, folder_of, lambda cell, folder: done.append(cell)) == 0
 
 
-def test_the_hash_of_the_code_is_stable():
-    assert digest_code() == digest_code() and len(digest_code()) == 64
+def test_the_hash_of_the_code_changes_with_what_it_does_and_not_with_its_words(tmp_path):
+    def statements(text):
+        path = tmp_path / "one.py"
+        path.write_text(text)
+        return list(_read_statements(path))
+
+    plain = statements("def f(x):\n    return x + 1\n")
+    told = '"""Of f."""\n\n\ndef f(x):  # adds\n    """Adds."""\n\n    return x + 1  # one\n'
+    assert plain == statements(told)
+    assert plain != statements("def f(x):\n    return x + 2\n")
+    assert len({digest_code(), digest_code(), digest_code(teaching=True)}) == 2
 
 
 @pytest.fixture

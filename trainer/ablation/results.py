@@ -10,15 +10,14 @@ or by other code is refused rather than mixed.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from trainer.crossval import digest_settings
 from trainer.data.datasets import UNKNOWN_LABEL, Dataset
 from trainer.errors import TrainerError
 from trainer.evaluate import Predictions, name_clips
@@ -36,8 +35,6 @@ _SHAPING = (
     "trainer/data/loading.py",
     "trainer/data/made_up.py",
     "trainer/data/waveforms.py",
-    "trainer/distillation.py",
-    "trainer/evaluate.py",
     "trainer/fit.py",
     "trainer/frontend.py",
     "trainer/inference.py",
@@ -47,7 +44,9 @@ _SHAPING = (
     "trainer/stages.py",
     "trainer/weights.py",
 )
-_UNREAD = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING)
+_TEACHING = ("trainer/distillation.py",)
+_UNREAD = (tokenize.COMMENT, tokenize.NL, tokenize.ENCODING)
+_SILENT = (tokenize.STRING, tokenize.INDENT, tokenize.DEDENT)  # a line of these alone is a docstring
 
 
 class Cell(NamedTuple):
@@ -173,18 +172,31 @@ def compact_answers(predictions: Predictions, clips: dict[str, Any], fold: int) 
     return probabilities.argmax(axis=1).tolist(), shares.tolist()
 
 
-def digest_code() -> str:
-    """Hash of the code that shapes weights and answers, comments and line breaks aside."""
+def digest_code(*, teaching: bool = False) -> str:
+    """Hash of the code that shapes weights and answers; comments, docstrings and line breaks do not count.
+
+    Args:
+        teaching: for a row with teachers.
+    """
     digest = hashlib.sha256()
-    for name in _SHAPING:
-        tokens = tokenize.tokenize(io.BytesIO((_ROOT / name).read_bytes()).readline)
-        digest.update(" ".join(token.string for token in tokens if token.type not in _UNREAD).encode())
+    for name in _SHAPING + (_TEACHING if teaching else ()):
+        for line in _read_statements(_ROOT / name):
+            digest.update(line.encode("utf-8"))
     return digest.hexdigest()
 
 
-def digest_configuration(settings: dict[str, Any]) -> str:
-    """Hash of everything that shapes a run but fold, seed and code."""
-    return digest_settings(settings)
+def _read_statements(path: Path) -> Iterator[str]:
+    """The logical lines of a source file that do something."""
+    line: list[tokenize.TokenInfo] = []
+    with open(path, "rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type == tokenize.NEWLINE:
+                if any(part.type not in _SILENT for part in line):
+                    yield " ".join(part.string for part in line) + "\n"
+                    line = []
+                line = [part for part in line if part.type != tokenize.STRING]
+            elif token.type not in _UNREAD:
+                line.append(token)
 
 
 def _slug(name: str) -> str:

@@ -116,18 +116,20 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _work(arguments: argparse.Namespace) -> None:
     """What each process does: whatever run is free and not done."""
-    plans, store, code = plan_runs(arguments), Store(arguments.results), digest_code()
+    plans, store = plan_runs(arguments), Store(arguments.results)
     for data in {id(plan.data): plan.data for plan in plans.values()}.values():
         store.write_clips(data, build_record(arguments, data, None, []).labels)
     parent, cells = os.getppid(), list(plans)
+    digests = {teaching: digest_code(teaching=teaching) for teaching in (False, True)}
+    code = {cell: digests[plan.recipe.distil_weight > 0] for cell, plan in plans.items()}
 
     def is_done(cell: Cell) -> bool:
-        return store.has(cell, plans[cell].configuration, code, any_code=arguments.any_code)
+        return store.has(cell, plans[cell].configuration, code[cell], any_code=arguments.any_code)
 
     def do(cell: Cell, folder: Path) -> None:
         name = "%d/%d %s %s fold %d seed %d" % (cells.index(cell) + 1, len(cells), *cell)
         store.write(
-            _run(cell, plans[cell], folder, arguments, store, code, _progress(name, plans[cell].recipe, parent))
+            _run(cell, plans[cell], folder, arguments, store, code[cell], _progress(name, plans[cell].recipe, parent))
         )
         if arguments.discard:
             (folder / CHECKPOINT_NAME).unlink()

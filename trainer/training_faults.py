@@ -1,0 +1,55 @@
+"""What can go wrong in a training run, in clear words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from trainer.data.waveforms import Waveforms
+from trainer.errors import TrainerError
+
+
+@contextmanager
+def explain_full_memory(device: torch.device, rows: int) -> Iterator[None]:
+    """Say what to lower where memory is full.
+
+    Args:
+        rows: of a batch.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise TrainerError(
+            "memory of %s is full at batches of %d rows; lower --batch, or take a smaller --backbone" % (device, rows)
+        ) from error
+
+
+def check_finite(loss: float, *, epoch: int, step: int, steps: int, learning_rate: float, temperature: float) -> None:
+    """Stop a run whose loss is no number.
+
+    Args:
+        epoch: finished ones.
+        step: of `steps`, in the epoch after those.
+    """
+    if math.isfinite(loss):
+        return
+    kept = "the checkpoint of epoch %d stays" % epoch if epoch else "no epoch was finished yet"
+    raise TrainerError(
+        "the loss became %s in epoch %d, by step %d of %d (%s); lower learning_rate (%g) or raise temperature (%g)"
+        % (loss, epoch + 1, step, steps, kept, learning_rate, temperature)
+    )
+
+
+def check_classes(known: Waveforms, labels: list[str]) -> None:
+    """Refuse classes without a clip to train on."""
+    absent = [label for i, label in enumerate(labels) if not (known.labels == i).any()]
+    if absent:
+        raise TrainerError(
+            "no training clip of class %s; expected at least one of each: leave another fold out, or "
+            "drop the class" % ", ".join(absent)
+        )
