@@ -190,16 +190,36 @@ def _columns(values: JsonObject, is_acknowledged: bool) -> Tuple[str, ...]:
         _text(values.get("source")),
         _text(values.get("type")),
         _text(values.get("phase")),
-        _text(values.get("label")),
-        _number(values.get("duration_s"), "%.1f"),
+        _text(values.get("label") or _most_heard(values)),
+        _number(values.get("duration_s", _valid_s(values)), "%.1f"),
         _level(values),
         _number(values.get("score_max"), "%.2f"),
         "has it" if is_acknowledged else "waits",
     )
 
 
+def _most_heard(values: JsonObject) -> Optional[str]:
+    """Of a summary, the class that sounded longest; None where none did."""
+    prefix = "seconds_"
+    seconds = {name[len(prefix) :]: values[name] for name in values if name.startswith(prefix)}
+    heard = {label: one for label, one in seconds.items() if isinstance(one, (int, float)) and one > 0}
+    return max(sorted(heard), key=heard.__getitem__) if heard else None
+
+
+def _valid_s(values: JsonObject) -> Optional[float]:
+    """Of a summary, how much valid sound it rests on."""
+    percent = values.get("valid_percent")
+    try:
+        start_s, end_s = epoch_s_from_rfc3339(values["start"]), epoch_s_from_rfc3339(values["end"])
+        return (end_s - start_s) * percent / 100.0 if percent is not None else None
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
 def _level(values: JsonObject) -> str:
-    for name, unit in (("laeq_db", "dB(A)"), ("laeq_dbfs", "dBFS")):
+    # what does not reach up to 16 kHz is not A-weighted to the standard
+    absolute = "dB(A)" if values.get("bandwidth_hz") is None else "dB"
+    for name, unit in (("laeq_db", absolute), ("laeq_dbfs", "dBFS")):
         level = _number(values.get(name), "%.1f")
         if level != "-":
             return "%s %s" % (level, unit)

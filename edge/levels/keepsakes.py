@@ -1,4 +1,4 @@
-"""What the node keeps for itself of a minute, so that hours and days outlive a restart: some 300 bytes each.
+"""What the node keeps for itself of a minute, so that hours and days outlive a restart: some 230 bytes each.
 
 A keepsake is written in one transaction with the summary that it belongs to, by the store: neither is ever without the
 other, and it costs no write of its own. It is compressed JSON, read as strictly as anything from a disk.
@@ -6,8 +6,9 @@ other, and it costs no write of its own. It is compressed JSON, read as strictly
 
 import json
 import math
+import re
 import zlib
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from edge.levels.histogram import LevelHistogram
 from edge.levels.period import Period, SoundingTimes
@@ -16,10 +17,20 @@ from edge.records import Calibration, Dating, JsonObject
 
 _VERSION = 1
 _MOST_BYTES = 1 << 16  # of one, unpacked
-_MOST_S = 1e12
+_MOST = 1e15  # of a time in milliseconds
 _ENERGIES = ("heard_s", "overload_s", "under_range_s", "energy_a", "energy_c", "energy_z")
 _EXTREMES = ("lafmax_dbfs", "lafmin_dbfs", "lasmax_dbfs", "lcpeak_dbfs")
-_DIGITS = 12  # of an energy: 1e-11 dB
+_DIGITS = 8  # of an energy: 1e-7 dB
+_DECIMALS = 2  # of a level, as in messages
+_SIGNS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # a histogram's counts, one each
+_COUNTS = re.compile(r"[0-9A-Za-z]|\([0-9]{1,9}\)")  # larger ones in brackets
+# what most of them have in common, by which they are compressed; a change of it is a new version
+_DICTIONARY = (
+    b'0100200120110021001,"dating":null}"dating":["}"parts":[[[null,null,null],[{"v":1,"told":["summary_hour",'
+    b'"summary_day","seconds":{"car_horn":1"dog_bark":1"siren":},"began":{},"dating":null}data_sheet"'
+    b'00000000100000000010000000000101100031031022211143"]]],"seconds":{},"began":{},"dating":null}'
+    b'{"v":1,"minute":[1793491200000,60000],"parts":[[[[118.37,"2026-10-01","calibrator"],null,-91.0],[60.0,0.0,0.0,0.000'
+)
 
 
 class KeptMinute(NamedTuple):
@@ -44,7 +55,7 @@ def keepsake_of_minute(minute: Period, dating: Optional[Dating]) -> bytes:
     """To be written with a minute's summary."""
     values: JsonObject = {
         "v": _VERSION,
-        "minute": [round(minute.start_s, 3), round(minute.end_s, 3)],
+        "minute": [int(round(1000.0 * minute.start_s)), int(round(1000.0 * (minute.end_s - minute.start_s)))],
         "parts": [
             [_values_of_condition(condition), _values_of_totals(totals)] for condition, totals in minute.parts.items()
         ],
@@ -63,7 +74,7 @@ def keepsake_of_mark(mark: KeptMark) -> bytes:
 def kept_from_bytes(content: bytes) -> Any:
     """KeptMinute or KeptMark.  Raises KeepsakeError: it is neither."""
     try:
-        expander = zlib.decompressobj()
+        expander = zlib.decompressobj(zdict=_DICTIONARY)
         text = expander.decompress(content, _MOST_BYTES)
         if not expander.eof:
             raise KeepsakeError("cut off, or longer than any")
@@ -76,7 +87,9 @@ def kept_from_bytes(content: bytes) -> Any:
 
 
 def _packed(values: JsonObject) -> bytes:
-    return zlib.compress(json.dumps(values, separators=(",", ":"), allow_nan=False).encode("ascii"), 9)
+    packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS, 9, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
+    text = json.dumps(values, separators=(",", ":"), allow_nan=False)
+    return packer.compress(text.encode("ascii")) + packer.flush()
 
 
 def _values_of_condition(condition: Condition) -> List[Any]:
@@ -88,9 +101,9 @@ def _values_of_totals(totals: LevelTotals) -> List[Any]:
     lowest, counts = totals.laf.occupied
     energies: List[Any] = [float("%.*g" % (_DIGITS, getattr(totals, name))) for name in _ENERGIES]
     extremes: List[Any] = [
-        None if level is None else round(level, 4) for level in (getattr(totals, name) for name in _EXTREMES)
+        None if level is None else round(level, _DECIMALS) for level in (getattr(totals, name) for name in _EXTREMES)
     ]
-    return energies + extremes + [lowest, list(counts)]
+    return energies + extremes + [lowest, "".join(map(_sign_of, counts))]
 
 
 def _mark_from(values: List[Any]) -> KeptMark:
@@ -101,10 +114,10 @@ def _mark_from(values: List[Any]) -> KeptMark:
 
 
 def _minute_from(values: JsonObject) -> KeptMinute:
-    start_s, end_s = (_time(each) for each in values["minute"])
-    if not 0.0 < end_s - start_s < 3600.0:
-        raise KeepsakeError("a minute from %.0f to %.0f" % (start_s, end_s))
-    minute = Period(start_s, end_s)
+    start_s, length_s = (_time(each) / 1000.0 for each in values["minute"])
+    if not 0.0 < length_s < 3600.0:
+        raise KeepsakeError("a minute of %.0f s" % length_s)
+    minute = Period(start_s, start_s + length_s)
     for condition, totals in values["parts"]:
         minute.totals_under(_condition_from(condition)).merge(_totals_from(totals))
     seconds, began = _checked(values["seconds"], _amount), _checked(values["began"], _count)
@@ -133,11 +146,21 @@ def _totals_from(values: List[Any]) -> LevelTotals:
         raise KeepsakeError("%d values of a minute" % len(values))
     for name, value in zip(_EXTREMES, extremes):
         setattr(totals, name, None if value is None else _number(value))
-    lowest, counts = values[-2:]
-    totals.laf = LevelHistogram.from_occupied(
-        _count(abs(lowest)) * (1 if lowest > 0 else -1), tuple(map(_count, counts))
-    )
+    lowest, signs = values[-2:]
+    whole = _count(abs(lowest)) * (1 if lowest > 0 else -1)
+    totals.laf = LevelHistogram.from_occupied(whole, _counts_from(signs))
     return totals
+
+
+def _sign_of(count: int) -> str:
+    return _SIGNS[count] if count < len(_SIGNS) else "(%d)" % count
+
+
+def _counts_from(signs: Any) -> Tuple[int, ...]:
+    found = _COUNTS.findall(_text(signs))
+    if "".join(found) != signs:
+        raise KeepsakeError("%.50r where counts were expected" % (signs,))
+    return tuple(int(each[1:-1]) if each[0] == "(" else _SIGNS.index(each) for each in found)
 
 
 def _dating_from(values: Any) -> Optional[Dating]:
@@ -164,7 +187,7 @@ def _amount(value: Any) -> float:
 
 
 def _time(value: Any) -> float:
-    if abs(_number(value)) > _MOST_S:
+    if abs(_number(value)) > _MOST:
         raise KeepsakeError("%.50r where a time was expected" % (value,))
     return float(value)
 

@@ -16,11 +16,15 @@ from edge.cli import main
 from edge.clock import UtcTime
 from edge.errors import ConfigError
 from edge.history import HistoryError, Wanted, acting_as_owner, moment_from_text, republish, write_history
+from edge.levels.period import Period, SoundingTimes
+from edge.levels.totals import Condition
 from edge.messages import MessageFactory
 from edge.outbox import Outbox
+from edge.records import Calibration
 from edge.storage.database import NAME
 from edge.storage.sqlite_store import SqliteStore
 from edge.storage.writer import Rhythm
+from tests.edge.level_frames import RATE_HZ, street_of
 
 NOON_S = 1793534400.0  # 2026-11-01T12:00:00Z
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -92,6 +96,31 @@ def test_the_table_can_be_read(directory, capsys):
     )
     assert "71.2 dB(A)" in second and yard.endswith("waits")
     assert len({line.index("0.93") for line in (first, second, yard)}) == 1
+
+
+def test_a_summary_shows_how_much_was_heard_how_loud_and_what_most(tmp_path, capsys):
+    minute = Period(NOON_S, NOON_S + 60.0)
+    for frame in street_of(45.0):
+        minute.totals_under(Condition(Calibration(120.0, "2026-10-01", "calibrator"))).add(frame, RATE_HZ)
+    minute.sounding = SoundingTimes({"siren": 4.0, "dog_bark": 9.5}, {"siren": 1, "dog_bark": 2})
+    factory = MessageFactory("soundclr", "corner", "bundle", "boot", ("siren", "dog_bark"))
+    values = minute.values(("siren", "dog_bark"))
+    silent = Period(NOON_S, NOON_S + 3600.0).values(("siren", "dog_bark"))
+    narrow = dict(values, bandwidth_hz=7600.0)
+    fill(
+        tmp_path,
+        [
+            factory.build("summary", UtcTime(NOON_S + 60.0, True), values, "mic"),
+            factory.build("summary_hour", UtcTime(NOON_S + 3600.0, True), silent, "mic"),
+            factory.build("summary", UtcTime(NOON_S + 120.0, True), narrow, "mic"),
+        ],
+    )
+    assert main(["history", "--state-dir", str(tmp_path)]) == 0
+    _, heard, unheard, narrow_line = capsys.readouterr().out.splitlines()
+    level = "%.1f" % round(values["laeq_db"], 2)
+    assert heard.split()[2:] == ["summary", "-", "dog_bark", "45.0", level, "dB(A)", "-", "has", "it"]
+    assert unheard.split()[2:] == ["summary_hour", "-", "-", "0.0", "-", "-", "has", "it"]
+    assert narrow_line.split()[5:8] == ["45.0", level, "dB"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.levels import keepsakes
 from edge.levels.keepsakes import (
     KeepsakeError,
     KeptMark,
@@ -41,8 +42,8 @@ def test_a_minute_is_given_back(seconds, seed, dating):
     before, after = minute.values(("siren", "dog_bark")), kept.minute.values(("siren", "dog_bark"))
     assert set(before) == set(after)
     for name, value in before.items():
-        assert after[name] == (pytest.approx(value, abs=1e-4) if isinstance(value, float) else value)
-    assert after["laeq_dbfs"] == pytest.approx(before["laeq_dbfs"], abs=1e-9)
+        assert after[name] == (pytest.approx(value, abs=0.00501) if isinstance(value, float) else value)
+    assert after["laeq_dbfs"] == pytest.approx(before["laeq_dbfs"], abs=1e-6)
 
 
 def test_a_mark_is_given_back():
@@ -51,7 +52,7 @@ def test_a_mark_is_given_back():
 
 
 def test_a_minute_of_a_busy_street_takes_some_hundred_bytes():
-    assert len(keepsake_of_minute(minute_of(street_of(60.0)), None)) < 500
+    assert len(keepsake_of_minute(minute_of(street_of(60.0)), None)) < 300
 
 
 SOUND = keepsake_of_minute(minute_of(street_of(20.0)), Dating("f00", 1234.5))
@@ -69,9 +70,9 @@ def test_a_damaged_keepsake_is_refused(at, change, is_cut):
 
 
 def packed(**changes):
-    values = json.loads(zlib.decompress(SOUND).decode())
+    values = json.loads(zlib.decompressobj(zdict=keepsakes._DICTIONARY).decompress(SOUND).decode())
     values.update(changes)
-    return zlib.compress(json.dumps(values).encode())
+    return keepsakes._packed(values)
 
 
 @pytest.mark.parametrize(
@@ -80,17 +81,19 @@ def packed(**changes):
         {"v": 2},
         {"v": None},
         {"minute": [0.0]},
-        {"minute": [START_S, START_S]},
-        {"minute": [START_S, START_S + 1e7]},
+        {"minute": [1000.0 * START_S, 0]},
+        {"minute": [1000.0 * START_S, 1e10]},
         {"minute": ["a", "b"]},
         {"minute": [1e300, 1e301]},
         {"parts": 7},
         {"parts": [[]]},
         {"parts": [[[None, None, None], []]]},
-        {"parts": [[[None, None, None], [-1.0] + [0.0] * 5 + [None] * 4 + [0, []]]]},
-        {"parts": [[[None, None, None], [0.0] * 6 + [None] * 4 + [10**9, [1]]]]},
-        {"parts": [[[None, None, None], [0.0] * 6 + [None] * 4 + [0, [1.5]]]]},
-        {"parts": [[[["x", 1, 2], None, None], [0.0] * 6 + [None] * 4 + [0, []]]]},
+        {"parts": [[[None, None, None], [-1.0] + [0.0] * 5 + [None] * 4 + [0, ""]]]},
+        {"parts": [[[None, None, None], [0.0] * 6 + [None] * 4 + [10**9, "1"]]]},
+        {"parts": [[[None, None, None], [0.0] * 6 + [None] * 4 + [0, "1.5"]]]},
+        {"parts": [[[None, None, None], [0.0] * 6 + [None] * 4 + [0, [1]]]]},
+        {"parts": [[[None, None, None], [0.0] * 6 + [None] * 4 + [0, "(12"]]]},
+        {"parts": [[[["x", 1, 2], None, None], [0.0] * 6 + [None] * 4 + [0, ""]]]},
         {"seconds": {"siren": -1.0}},
         {"began": {"siren": True}},
         {"dating": [1, 2]},
