@@ -5,6 +5,7 @@ from collections import deque
 from typing import Any, Deque, Dict, List, NamedTuple, Optional, Tuple
 
 from edge.records import JsonObject
+from edge.watch_levels import OF_NOW, OF_THE_MINUTE, LevelsSeen, levels_from
 
 _RECENT_EVENTS = 200
 _NODES = 200  # a shared broker may hold anything; what comes beyond is counted, not kept
@@ -24,6 +25,7 @@ class EventSeen(NamedTuple):
     score_max: float
     end_reason: Optional[str]  # None while it lasts
     replayed: bool
+    levels: Optional[LevelsSeen] = None
 
 
 class Update(NamedTuple):
@@ -48,6 +50,8 @@ class SourceSeen:
         self.reason: Optional[str] = None
         self.level_dbfs: Optional[float] = None
         self.active: Tuple[str, ...] = ()
+        self.levels: Optional[LevelsSeen] = None  # of the last second
+        self.minute: Optional[LevelsSeen] = None
 
 
 class NodeSeen:
@@ -97,7 +101,7 @@ class WatchModel:
         node_name, kind = levels[0], levels[-1]
         if len(levels) == 2 and kind in ("status", "info", "health", "check"):
             return self._take_node(node_name, kind, payload)
-        if len(levels) == 3 and kind in ("status", "classification", "state", "event"):
+        if len(levels) == 3 and kind in ("status", "classification", "state", "event", "level", "summary"):
             return self._take_source(node_name, levels[1], kind, payload)
         return []  # v1 may gain topics
 
@@ -115,6 +119,8 @@ class WatchModel:
         source = self._source(node_name, source_name)
         if kind == "status":
             source.status = _status_from(payload)
+            if source.status == "offline":
+                source.levels = None
             return [Update("source_status", node_name, source_name)]
         values = _object_from(payload)
         if kind == "event":
@@ -122,6 +128,11 @@ class WatchModel:
         if kind == "classification":
             _classify(source, values)
             self.classifications += 1
+        elif kind == "level":
+            source.levels = levels_from(values, OF_NOW)
+        elif kind == "summary":
+            if not values.get("replayed"):  # history is no news
+                source.minute = levels_from(values, OF_THE_MINUTE)
         else:
             source.active = tuple(
                 name[len("active_") :]
@@ -146,6 +157,7 @@ class WatchModel:
             float(values.get("score_max", 0.0)),
             str(values.get("end_reason") or "unknown") if phase == "end" else None,
             bool(values.get("replayed")),
+            levels_from(values, OF_NOW) if phase == "end" else None,
         )
         if message_id in self._seen_ids:
             return []

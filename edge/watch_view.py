@@ -22,13 +22,14 @@ def event_line(update: Update) -> Optional[str]:
     where = "%s/%s" % (_plain(event.node), _plain(event.source))
     if update.kind == "event_start":
         return "%s  %s  %s begins%s" % (_local_time(event.start_ms), where, _plain(event.label), late)
-    return "%s  %s  %s ends after %.1f s (%s, score %.2f)%s" % (
+    return "%s  %s  %s ends after %.1f s (%s, score %.2f%s)%s" % (
         _local_time(event.start_ms),
         where,
         _plain(event.label),
         event.duration_s,
         _plain(event.end_reason or ""),
         event.score_max,
+        ", " + event.levels.text if event.levels is not None else "",
         late,
     )
 
@@ -38,6 +39,8 @@ def status_line(model: WatchModel, node_name: str, source_name: str) -> str:
     node = model.nodes[node_name]
     source = node.sources[source_name]
     where = "%s/%s %s" % (_plain(node_name), _plain(source_name), _state_of(node, source))
+    if source.levels is not None:
+        where += " " + source.levels.text
     if source.label is None:
         return "%s: %s" % (where, _plain(source.reason or "nothing heard yet"))
     verdict = "accepted" if source.accepted_label else _plain(source.reason or "not accepted")
@@ -60,7 +63,9 @@ def render(model: WatchModel, notice: str = "") -> Any:
         node = model.nodes[node_name]
         parts.append(_node_text(node_name, node))
         for source_name in sorted(node.sources):
-            parts.append(_source_table(source_name, node, node.sources[source_name]))
+            source = node.sources[source_name]
+            parts.append(Text("  %s %s  %s" % (_plain(source_name), _state_of(node, source), _now_of(source))))
+            parts.append(_source_table(source))
     if not model.nodes:
         parts.append(Text("no node heard of yet", style="dim"))
     parts.append(_events_table(model))
@@ -82,18 +87,11 @@ def _node_text(name: str, node: NodeSeen) -> Any:
     return text
 
 
-def _source_table(name: str, node: NodeSeen, source: SourceSeen) -> Any:
+def _source_table(source: SourceSeen) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        box=None,
-        show_header=False,
-        padding=(0, 1),
-        title_justify="left",
-        title_style="",
-        title="  %s %s  %s" % (_plain(name).replace("[", "("), _state_of(node, source), _now_of(source)),
-    )
+    table = Table(box=None, show_header=False, padding=(0, 1))
     for label, score in source.scores.items():
         sounding = label in source.active or label == source.accepted_label
         table.add_row(
@@ -129,6 +127,7 @@ def _event_cells(event: EventSeen) -> Tuple[str, ...]:
         _plain(event.label),
         lasted,
         "%.2f" % event.score_max,
+        event.levels.text if event.levels is not None else "",
         "late" if event.replayed else "",
     )
 
@@ -140,8 +139,9 @@ def _state_of(node: NodeSeen, source: SourceSeen) -> str:
 
 
 def _now_of(source: SourceSeen) -> str:
-    level = "  %s dBFS" % _number(source.level_dbfs, "%.0f")
-    return (_plain(source.accepted_label or source.reason or "").replace("[", "(")) + level
+    levels = [seen.text for seen in (source.levels, source.minute) if seen is not None]
+    levels = levels or ["%s dBFS" % _number(source.level_dbfs, "%.0f")]
+    return "  ".join([_plain(source.accepted_label or source.reason or "")] + levels)
 
 
 def _health_of(node: NodeSeen) -> str:

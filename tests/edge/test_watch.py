@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edge.clock import SourceClock, UtcTime
 from edge.config import MqttConfig
 from edge.connection_errors import RefusedError
+from edge.contract.examples import example_message
 from edge.messages import MessageFactory, status_message
 from edge.records import Classification, EventChange
 from edge.watch import Watcher, WatchModel, render
@@ -135,6 +136,9 @@ RUBBISH = [
     ("soundclr/corner/street/classification", b'{"score_siren": NaN}'),
     ("soundclr/corner/street/event", b'{"id":1,"phase":"start","event_id":"e","label":"x","ts_ms":1e999}'),
     ("soundclr/corner/street/state", b"[" * 100000),
+    ("soundclr/corner/street/level", b'{"calibrated": true, "laeq_db": 1e300}'),
+    ("soundclr/corner/street/level", b'{"calibrated": false, "laeq_dbfs": "loud"}'),
+    ("soundclr/corner/street/summary", b'{"calibrated": true, "la10_db": NaN}'),
 ]
 
 
@@ -177,6 +181,10 @@ KEYS = st.sampled_from(
         "uptime_s",
         "site",
         "score_max",
+        "calibrated",
+        "bandwidth_hz",
+        "laeq_db",
+        "la90_dbfs",
     ]
 )
 
@@ -191,6 +199,8 @@ KEYS = st.sampled_from(
                     "corner/street/classification",
                     "corner/street/event",
                     "corner/street/state",
+                    "corner/street/level",
+                    "corner/street/summary",
                 ]
             ),
             st.dictionaries(KEYS, st.one_of(JSON, st.sampled_from(["start", "end"]))),
@@ -237,6 +247,46 @@ def test_lines_tell_of_start_and_end_and_of_what_is_not_accepted():
     assert "siren ends after 14.0 s (quiet, score 0.97)" in lines[2]
     assert lines[1] is lines[3] is None
     assert "siren 0.90, foreign 0.12 (foreign)" in status_line(model, "corner", "street")
+
+
+def example(name, **values):
+    """The contract's example of a message, as this node's, with other values."""
+    message = example_message(name)
+    payload = dict(json.loads(message.payload.decode("utf-8")), **values)
+    return message._replace(
+        topic=message.topic.replace("main-st-5th-ave/mic", "corner/street"), payload=json.dumps(payload).encode()
+    )
+
+
+def test_levels_are_told_in_the_unit_that_they_deserve():
+    model = WatchModel("soundclr")
+    feed(model, *Node().everything())
+    feed(model, example("level"))
+    assert "LAeq 63.4  LAFmax 68.2 dB(A): siren" in status_line(model, "corner", "street")
+    feed(model, example("level", bandwidth_hz=8000.0))
+    assert "LAeq 63.4  LAFmax 68.2 dB up to 8.0 kHz: siren" in status_line(model, "corner", "street")
+    feed(model, example("level", calibrated=False, laeq_db=None, lafmax_db=None))
+    assert "LAeq -49.8  LAFmax -45.0 dBFS, not calibrated: siren" in status_line(model, "corner", "street")
+    feed(model, example("level", calibrated=False, laeq_dbfs=None, lafmax_dbfs=None))  # a second without valid sound
+    assert "LAeq" not in status_line(model, "corner", "street")
+
+
+def test_an_event_tells_how_loud_it_was():
+    model = WatchModel("soundclr")
+    (update,) = feed(model, example("event"))
+    assert "LAeq 71.2  LAFmax 83.0 dB(A)" in event_line(update)
+
+
+@needs_rich
+def test_the_picture_shows_levels_and_those_of_the_last_minute_but_no_history():
+    model = WatchModel("soundclr")
+    feed(model, *Node().everything())
+    feed(model, example("level"), example("summary"), example("summary", replayed=True, la10_db=99.9), example("event"))
+    picture = rendered(model)
+    for words in ("LAeq 63.4  LAFmax 68.2 dB(A)", "L10 65.9  L50 62.2  L90 58.7 dB(A)", "LAeq 71.2"):
+        assert words in picture, picture
+    feed(model, Node().status("offline", "street"))
+    assert "LAeq 63.4" not in rendered(model)
 
 
 def test_strangers_text_cannot_command_the_terminal():
