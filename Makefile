@@ -22,9 +22,9 @@ ENOUGH_PYTHON = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.ex
 NODE_TESTS := tests/edge tests/engines tests/fuzz tests/test_imports_alone.py
 NODE_SOURCES := edge engines tests/edge tests/engines tests/cuda_cpu tests/fuzz tests/test_imports_alone.py
 # what `make test` leaves to targets of their own
-ELSEWHERE := system or gpu or sanitizers
+ELSEWHERE := system or gpu or sanitizers or home_assistant
 
-.PHONY: help run test check check-3.6 format contract test-current test-3.6 test-system test-gpu test-sanitizers fuzz soak bench wheel package clean
+.PHONY: help run test check check-3.6 format contract test-current test-3.6 test-system test-home-assistant test-gpu test-sanitizers fuzz soak bench wheel package clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z0-9.-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /\1\t/' | expand -t 16
@@ -78,6 +78,10 @@ test-system: .venv-test/.ready ## tests that need root or system packages (insta
 	@.ci/install-node-packages tests/contract
 	@$(TEST) -m pytest -m system
 
+test-home-assistant: .venv-test/.ready .venv-home-assistant/.ready ## the node in a real Home Assistant (Python 3.13, 1.2 GB; minutes)
+	@.ci/install-system-packages
+	@$(TEST) -m pytest -m home_assistant tests/home_assistant
+
 test-gpu: .venv-test/.ready ## the kernels on a real NVIDIA GPU; skipped, with the reason, where there is none
 	@.ci/install-pycuda .venv-test
 	@$(TEST) -m pytest -m gpu tests/gpu
@@ -107,7 +111,7 @@ package: wheel ## dist/soundclr-node.tar.gz: the wheel and what installs it as a
 	@ls dist/soundclr-node.tar.gz
 
 clean: ## everything that the targets made
-	rm -rf .venv .venv-test .venv-3.6 build dist .ci/logs .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-test .venv-3.6 .venv-home-assistant build dist .ci/logs .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -rf *.egg-info trainer/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -123,6 +127,11 @@ clean: ## everything that the targets made
 	$(ENOUGH_PYTHON)
 	@.ci/set-up $(PYTHON) .venv-test "everything for the tests (PyTorch with its CUDA libraries, about 3 GB)" \
 		-e '.[archive,cluster,demo,dev,trainer]' -e ./trainer
+	@touch $@
+
+.venv-home-assistant/.ready: tests/home_assistant/requirements.txt
+	@python=$$(.ci/find-python 3.13); [ -n "$$python" ] || { echo "Home Assistant needs Python 3.13" >&2; exit 1; }; \
+		.ci/set-up "$$python" .venv-home-assistant "Home Assistant (minutes)" -r $<
 	@touch $@
 
 .venv-3.6/.ready: pyproject.toml .ci/jetson-nano.txt | wheel

@@ -111,6 +111,13 @@ class PrometheusConfig(NamedTuple):
     listen: str = ""  # address:port, or the port alone for loopback; no endpoint where empty
 
 
+class HomeAssistantConfig(NamedTuple):
+    """[home_assistant]"""
+
+    discovery: bool = False  # announce the node, so that its entities appear by themselves
+    prefix: str = "homeassistant"  # Home Assistant's discovery prefix
+
+
 class SourceConfig(NamedTuple):
     """[[source]]"""
 
@@ -140,6 +147,7 @@ class Config(NamedTuple):
     store: StoreConfig = StoreConfig()
     prometheus: PrometheusConfig = PrometheusConfig()
     summary: SummaryConfig = SummaryConfig()
+    home_assistant: HomeAssistantConfig = HomeAssistantConfig()
 
 
 def load_config(path: Path) -> Config:
@@ -187,6 +195,7 @@ def config_from_mapping(values: Dict[str, Any]) -> Config:
         store=_read_table(StoreConfig, "[store]", values.get("store", {})),
         prometheus=_read_table(PrometheusConfig, "[prometheus]", values.get("prometheus", {})),
         summary=_read_table(SummaryConfig, "[summary]", values.get("summary", {})),
+        home_assistant=_read_table(HomeAssistantConfig, "[home_assistant]", values.get("home_assistant", {})),
     )
     _check(config)
     return config
@@ -313,8 +322,17 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
         (1 <= mqtt.port <= 65535, "[mqtt]: port is %d; expected 1 to 65535" % mqtt.port),
         (mqtt.host != "", "[mqtt]: host is empty; expected a name or an address"),
         (
-            bool(re.match(r"[^#+/\x00]+(/[^#+/\x00]+)*\Z", mqtt.root)),
+            _is_topic(mqtt.root),
             "[mqtt]: root is %s; expected topic levels without # and +, and no / at either end" % shown(mqtt.root),
+        ),
+        (
+            not config.home_assistant.discovery
+            or (
+                _is_topic(config.home_assistant.prefix)
+                and not (config.home_assistant.prefix + "/").startswith(mqtt.root + "/")
+            ),
+            "[home_assistant]: prefix is %s; expected topic levels without # and +, no / at either end, and not those "
+            "of [mqtt] root" % shown(config.home_assistant.prefix),
         ),
         (5 <= mqtt.keepalive_s <= 3600, "[mqtt]: keepalive_s is %d; expected 5 to 3600" % mqtt.keepalive_s),
         (
@@ -385,6 +403,10 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
     for source in config.source:
         conditions += _source_conditions(source)
     return conditions
+
+
+def _is_topic(text: str) -> bool:
+    return bool(re.match(r"[^#+/\x00]+(/[^#+/\x00]+)*\Z", text))
 
 
 def _is_time(text: str) -> bool:

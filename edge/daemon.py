@@ -8,6 +8,7 @@ from typing import Callable, List, Optional, Tuple
 
 from edge.clock import new_boot_id
 from edge.config import Config, SourceConfig
+from edge.home_assistant import Announcer
 from edge.interrupted import restart_ends
 from edge.listener import Listener
 from edge.messages import MessageFactory
@@ -65,13 +66,14 @@ class Daemon:
         self._name_guard = NameGuard(
             config.mqtt.root, config.node.name, installation_id, boot_id, on_found=self._tell_of_namesake
         )
+        self._announcer = Announcer(config, bundle.labels, state_directory, self._messages_of_sources)
         self._publisher = Publisher(
             config.mqtt,
             config.node.name,
             self._store,
             self._messages_on_connect,
             installation_id,
-            subscriptions=self._name_guard.subscriptions,
+            subscriptions=dict(self._name_guard.subscriptions, **self._announcer.subscriptions),
         )
         self._listeners = [self._new_listener(source) for source in config.source]
         self._report = NodeReport(
@@ -121,12 +123,16 @@ class Daemon:
             self._bundle,
             self._factory,
             self._boot_id,
-            self._publisher.publish,
+            self._publish,
             threading.Event(),
             self._supervision.stage("source " + source.name),
             self._state_directory,
             lambda: self._store.keepsakes(source.name),
         )
+
+    def _publish(self, message: Message) -> None:
+        self._announcer.notice(message)
+        self._publisher.publish(message)
 
     @property
     def _should_stop(self) -> bool:
@@ -153,6 +159,8 @@ class Daemon:
                 self._publisher.publish(self._report.health_message())
             if self._report.has_news:
                 self._publisher.publish(self._report.info_message())
+            for message in self._announcer.messages_due():
+                self._publisher.publish(message)
             if ran_s >= STEADY_S and not is_steady:
                 is_steady = True
                 on_steady()
@@ -196,6 +204,7 @@ class Daemon:
             return
         names = changed_sources(self._config, config)
         self._config = self._report.config = config
+        self._announcer.change(config)
         _LOGGER.info(
             "new configuration: %s", "sources %s begin anew" % ", ".join(names) if names else "nothing changed"
         )
@@ -233,5 +242,12 @@ class Daemon:
 
     def _messages_on_connect(self) -> List[Message]:
         self._name_guard.begin_connection()
-        of_sources = [message for listener in self._listeners for message in listener.messages_on_connect()]
-        return [self._report.info_message()] + of_sources + [self._report.health_message()]
+        return (
+            [self._report.info_message()]
+            + self._messages_of_sources()
+            + [self._report.health_message()]
+            + self._announcer.messages_on_connect()
+        )
+
+    def _messages_of_sources(self) -> List[Message]:
+        return [message for listener in self._listeners for message in listener.messages_on_connect()]

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from pathlib import Path
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Tuple
 
 from edge.config import Config, SourceConfig
 from edge.connection import Connection
@@ -23,9 +23,13 @@ def is_new_node(old: Config, new: Config, *, is_same_model: bool) -> bool:
     """Whether what is in every message, or the way to the broker, changes: then the whole node begins anew."""
     return (
         not is_same_model
-        or (old.node, old.mqtt, old.store, old.prometheus) != (new.node, new.mqtt, new.store, new.prometheus)
+        or _of_node(old) != _of_node(new)
         or [source.name for source in old.source] != [source.name for source in new.source]
     )
+
+
+def _of_node(config: Config) -> Tuple[object, ...]:
+    return config.node, config.mqtt, config.store, config.prometheus, config.home_assistant
 
 
 def changed_sources(old: Config, new: Config) -> List[str]:

@@ -8,6 +8,7 @@ from typing import Dict, List, NamedTuple, Set
 from edge.config import Config
 from edge.connection import Connection, Received
 from edge.errors import EdgeError
+from edge.home_assistant import discovery_topic
 from edge.messages import topic_of
 from edge.records import Message
 
@@ -30,7 +31,7 @@ def retire_node(config: Config, *, force: bool = False, timeout_s: float = 10.0)
     """Clear all retained topics of this node.
 
     What the broker lets us read of `<root>/<node>/#` is cleared, and in any case the topics that this configuration
-    retains; then it is read once more.
+    retains, Home Assistant's included; then it is read once more.
 
     Args:
         force: also where the broker has the node as online: it may have lost the node's last will.
@@ -56,7 +57,8 @@ def retained_topics(config: Config) -> Set[str]:
     """The topics that a node of this configuration retains."""
     root, node = config.mqtt.root, config.node.name
     of_sources = {topic_of("source_status", root, node, source.name) for source in config.source}
-    return {topic_of("status", root, node), topic_of("info", root, node)} | of_sources
+    discovery = {discovery_topic(config)} if config.home_assistant.discovery else set()
+    return {topic_of("status", root, node), topic_of("info", root, node)} | of_sources | discovery
 
 
 class _Retained(Dict[str, bytes]):
@@ -72,6 +74,8 @@ def _retained(config: Config, timeout_s: float) -> "_Retained":
     connection = _connect(config, timeout_s, found)
     try:
         connection.subscribe("%s/%s/#" % (config.mqtt.root, config.node.name), timeout_s=timeout_s)
+        if config.home_assistant.discovery:
+            connection.request([discovery_topic(config)])  # a broker that does not let us read it may let us write it
         deadline_s = time.monotonic() + timeout_s
         seen, quiet_since_s = len(found), time.monotonic()
         while time.monotonic() < deadline_s and time.monotonic() - quiet_since_s < _QUIET_S:

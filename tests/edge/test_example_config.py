@@ -9,6 +9,7 @@ import pytest
 from edge.config import (
     EventsConfig,
     GateConfig,
+    HomeAssistantConfig,
     ModelConfig,
     MqttConfig,
     NodeConfig,
@@ -32,6 +33,7 @@ TABLES = {
     "store": StoreConfig,
     "prometheus": PrometheusConfig,
     "summary": SummaryConfig,
+    "home_assistant": HomeAssistantConfig,
 }
 SETTING = re.compile(r"#(?=[a-z\[])")  # explanations have a blank after the #
 
@@ -72,6 +74,7 @@ def test_as_it_stands_it_is_a_node_with_one_microphone_and_defaults():
         events=EventsConfig(),
         publish=PublishConfig(),
         prometheus=PrometheusConfig(),
+        home_assistant=HomeAssistantConfig(),
         source=(SourceConfig("mic", "microphone"),),
     )
 
