@@ -24,7 +24,7 @@ NODE_SOURCES := edge engines tests/edge tests/engines tests/cuda_cpu tests/fuzz 
 # what `make test` leaves to targets of their own
 ELSEWHERE := system or gpu or sanitizers or home_assistant
 
-.PHONY: help run test check check-3.6 format contract test-current test-3.6 test-system test-home-assistant test-gpu test-sanitizers fuzz soak bench wheel package clean
+.PHONY: help run test check check-3.6 format contract test-current test-3.6 test-system test-home-assistant test-gpu test-sanitizers fuzz soak bench pictures wheel package clean
 
 help: ## this list
 	@grep -hE '^[a-z][a-z0-9.-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## /\1\t/' | expand -t 16
@@ -98,6 +98,9 @@ soak: .venv-test/.ready ## hundreds of kills, thousands of power cuts, a simulat
 
 bench: .venv-test/.ready ## speed and memory, as tables
 	@for script in tests/benchmarks/bench_*.py; do $(TEST) "$$script"; done
+
+pictures: .venv-test/.ready ## the README's pictures of the live page, by the tests that look at it (Chromium, mosquitto)
+	@SOUNDCLR_PICTURES=tests/system/pictures $(TEST) -m pytest -q -m system tests/system/test_page.py -k pictures
 
 wheel: .venv/bin/python ## dist/*.whl: edge and engines alone, for Python 3.6 and later
 	@rm -rf build dist

@@ -1,4 +1,4 @@
-"""`make run`: a broker of its own, the daemon, and what any dashboard would receive, in one terminal."""
+"""`make run`: a broker of its own, the daemon, the live page, and what any dashboard would receive, in one terminal."""
 
 import argparse
 import contextlib
@@ -13,6 +13,7 @@ from typing import IO, List, Optional, Tuple
 from edge.config import MqttConfig, SourceConfig
 from edge.embedded_broker import EmbeddedBroker
 from edge.errors import EdgeError, SourceError
+from edge.page_server import PageServer, page_address
 from edge.sources.devices import choose_device, list_devices
 from edge.watch import Watcher
 
@@ -53,12 +54,13 @@ def recording_source() -> SourceConfig:
 def _demonstrate(duration_s: Optional[float], recording: bool) -> int:
     source, said = (recording_source(), "Playing the street recording.") if recording else choose_source()
     print(said)
-    with EmbeddedBroker() as broker, tempfile.TemporaryDirectory(prefix="soundclr-") as folder:
+    with EmbeddedBroker() as broker, PageServer() as page, tempfile.TemporaryDirectory(prefix="soundclr-") as folder:
         print(
             "MQTT broker: 127.0.0.1:%d (websockets: ws://127.0.0.1:%d), topics soundclr/#"
-            % (broker.port, broker.websocket_port),
-            flush=True,
+            % (broker.port, broker.websocket_port)
         )
+        websockets = "ws://127.0.0.1:%d/" % broker.websocket_port
+        print("Live page: %s" % page_address(page.host, page.port, websockets), flush=True)
         config = Path(folder) / "demo.toml"
         config.write_text(_config_text(source, broker.port), encoding="utf-8")
         watcher = Watcher(MqttConfig(port=broker.port))

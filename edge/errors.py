@@ -19,3 +19,7 @@ class BrokerError(EdgeError):
 
 class ClipError(EdgeError):
     """A clip, or a key of clips, that cannot be used."""
+
+
+class PageError(EdgeError):
+    """The live page cannot be copied or served."""

@@ -2,6 +2,6 @@
 
 import importlib.util
 
-FIXTURE_MODULES = ["tests.system.microphone_fixtures", "tests.system.broker_fixtures"]
+FIXTURE_MODULES = ["tests.system.microphone_fixtures", "tests.system.broker_fixtures", "tests.system.browser"]
 
 pytest_plugins = [module for module in FIXTURE_MODULES if importlib.util.find_spec(module)]

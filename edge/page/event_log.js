@@ -1,0 +1,105 @@
+// The events of all nodes: each one once, however often its messages come, and no more than a bounded number of them.
+(function (soundclr) {
+  "use strict";
+
+  const PHASES = new Set(["start", "update", "end"]);
+  const LEVELS = ["laeq", "lafmax", "background_la90"];
+  const UNIQUE = 4000; // ids remembered: QoS 1 delivers twice at times
+
+  /** Feed it events' payloads; read `newest(count)`. */
+  class EventLog {
+    constructor(kept) {
+      this.kept = kept;
+      this.started = 0; // events heard of since the page was opened
+      this.dropped = 0; // of these, no longer kept
+      this._events = new Map(); // by node, source and event_id, in order of first hearing
+      this._seen = new Set();
+    }
+
+    /**
+     * Takes one payload.
+     * @returns {object|null} the event, its `isNew` true for the first that is heard of it; null for a repetition
+     * @throws {Error} it is none of ours
+     */
+    take(node, source, values) {
+      const message = text(values.id);
+      const phase = text(values.phase);
+      if (!PHASES.has(phase)) throw new Error("phase " + phase);
+      if (!soundclr.isSlug(values.label)) throw new Error("label of an event");
+      if (this._isRepeated(message)) return null;
+      const key = node + "/" + source + "/" + text(values.event_id);
+      const known = this._events.get(key);
+      if (known && known.phase === "end") return null; // an end is final; what was under way before it comes late
+      const event = { key, node, source, phase, isNew: !known, ...describe(values, phase) };
+      if (known) event.replayed = event.replayed || known.replayed;
+      else this.started += 1;
+      this._events.set(key, event);
+      this._forgetOldest();
+      return event;
+    }
+
+    get size() {
+      return this._events.size;
+    }
+
+    all() {
+      return this._events.values();
+    }
+
+    /** The newest by the time of the sound. */
+    newest(count) {
+      return Array.from(this._events.values()).sort((a, b) => b.start_ms - a.start_ms).slice(0, count);
+    }
+
+    _isRepeated(message) {
+      if (this._seen.has(message)) return true;
+      this._seen.add(message);
+      if (this._seen.size > UNIQUE) this._seen.delete(this._seen.values().next().value);
+      return false;
+    }
+
+    _forgetOldest() {
+      if (this._events.size <= this.kept) return;
+      let oldest = null;
+      for (const event of this._events.values()) {
+        if (oldest === null || rank(event) < rank(oldest)) oldest = event;
+      }
+      this._events.delete(oldest.key);
+      this.dropped += 1;
+    }
+  }
+
+  function rank(event) {
+    return (event.phase === "end" ? 0 : 1e15) + event.start_ms; // what still sounds is kept longer
+  }
+
+  function describe(values, phase) {
+    const duration_s = numberOrNull(values.duration_s);
+    const ts_ms = numberOrNull(values.ts_ms);
+    if (ts_ms === null) throw new Error("an event without ts_ms");
+    const event = {
+      label: values.label,
+      start_ms: phase === "start" ? ts_ms : ts_ms - (duration_s || 0) * 1000,
+      duration_s,
+      end_reason: values.end_reason === null || values.end_reason === undefined ? null : text(values.end_reason),
+      score_max: numberOrNull(values.score_max),
+      replayed: values.replayed === true,
+      scale: soundclr.scaleOf(values),
+    };
+    event.end_ms = phase === "end" ? event.start_ms + (duration_s || 0) * 1000 : null;
+    for (const name of LEVELS) event[name] = numberOrNull(values[name + event.scale.suffix]);
+    return event;
+  }
+
+  function numberOrNull(value) {
+    return typeof value === "number" && Number.isFinite(value) ? value : null;
+  }
+
+  function text(value) {
+    if (typeof value !== "string" || value === "" || value.length > 200) throw new Error("a text is missing");
+    return value;
+  }
+
+  soundclr.EventLog = EventLog;
+  soundclr.numberOrNull = numberOrNull;
+})((window.soundclr = window.soundclr || {}));
