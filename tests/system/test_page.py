@@ -54,7 +54,12 @@ def serious_violations(window):
 
 def take_picture(window, name):
     if PICTURES:
-        window.page.screenshot(path=str(Path(PICTURES) / name))
+        from PIL import Image  # comes with matplotlib
+
+        place = Path(PICTURES) / name
+        window.page.screenshot(path=str(place))
+        with Image.open(place) as picture:  # 200 colours are enough, and a third of the bytes
+            picture.convert("RGB").quantize(200, dither=Image.Dither.NONE).save(place, optimize=True)
 
 
 def test_the_page_shows_what_was_published_and_asks_nobody_else(page_broker, publisher, window):
