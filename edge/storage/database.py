@@ -174,9 +174,11 @@ class Database:
             raise DamagedError("keepsakes of %r are not as they were written" % owner)
         return [(each, content) for each, content in rows]
 
-    def drop_keepsakes(self, kept: int) -> None:
-        """Of each owner's keep so many, once there is a good deal more than that."""
-        for owner, count in self._read("SELECT owner, count(*) FROM keepsake GROUP BY owner"):
+    def drop_keepsakes(self, of_each: int, in_all: int) -> None:
+        """Of each owner's keep so many, or its share of the whole, once there is a good deal more than that."""
+        counts = self._read("SELECT owner, count(*) FROM keepsake GROUP BY owner")
+        kept = min(of_each, in_all // max(1, len(counts)))
+        for owner, count in counts:
             if count > kept + kept // 4:
                 newest = "SELECT id FROM keepsake WHERE owner = ? ORDER BY id DESC LIMIT ?"
                 sql = "DELETE FROM keepsake WHERE owner = ? AND id NOT IN (%s)" % newest

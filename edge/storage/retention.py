@@ -13,6 +13,7 @@ _SHARE = 50  # the oldest fiftieth goes at once: the fewer times, the less is wr
 _MOST_STEPS = 200
 _DAY_S = 86400.0
 _KEEPSAKES = 4 * 1440  # of each owner: minutes of four days, of which an hour, a day and a night's level are made
+_BYTES_A_KEEPSAKE = 1000  # of the store's: it has 250, so all together have a quarter
 
 
 def drop_old(
@@ -33,7 +34,7 @@ def drop_old(
         if ends is None or database.used_bytes() <= config.max_bytes:
             break
         dropped += _drop_through(ends[0] + (ends[1] - ends[0]) // _SHARE, database, ledger, condition)
-    database.drop_keepsakes(_KEEPSAKES)
+    database.drop_keepsakes(_KEEPSAKES, config.max_bytes // _BYTES_A_KEEPSAKE)
     if dropped:
         _LOGGER.warning("store: %d messages that no broker ever had are dropped, too old or too many", dropped)
 

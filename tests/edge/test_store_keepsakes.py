@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from edge.config import StoreConfig
 from edge.records import Keepsake, Message
 from edge.storage.database import NAME, Bookmark, Database, Entry
 from edge.storage.sqlite_store import SqliteStore
@@ -86,11 +87,24 @@ def test_of_each_owner_the_newest_are_kept(tmp_path):
     with Database(tmp_path).open_for_writing() as database:
         entries = [Entry(n, 1, True, message_with(n, "mic" if n % 2 else "yard")) for n in range(1, 241)]
         database.append(entries, Bookmark(240, 241, ()))
-        database.drop_keepsakes(100)
+        database.drop_keepsakes(100, 1000)
         assert len(database.read_keepsakes("mic")) == 120  # not enough more to be worth a write
-        database.drop_keepsakes(50)
+        database.drop_keepsakes(500, 100)
         assert [each for each, _ in database.read_keepsakes("mic")] == list(range(141, 241, 2))
         assert [each for each, _ in database.read_keepsakes("yard")] == list(range(142, 241, 2))
+
+
+def test_in_a_small_store_keepsakes_leave_room_for_messages(tmp_path):
+    config = StoreConfig(max_bytes=1000000)
+    rhythm = Rhythm(patience_s=0.0, tidy_s=0.01)
+    with SqliteStore(tmp_path, config, rhythm).open() as store:
+        for number in range(6000):
+            message = message_with(number)
+            store.put(message._replace(keepsake=Keepsake("mic", b"x" * 250)))
+            if number % 500 == 499:
+                assert store.flush(PATIENCE_S)
+        assert 900 <= len(store.keepsakes("mic")) <= 2000
+        assert store.counts().bytes <= 1100000 and store.counts().rows > 1000
 
 
 def test_a_damaged_file_gives_none_and_is_moved_aside(tmp_path):

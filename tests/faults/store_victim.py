@@ -13,6 +13,7 @@ from pathlib import Path
 from edge.clock import UtcTime, new_boot_id
 from edge.interrupted import restart_ends
 from edge.messages import MessageFactory, values_from_payload
+from edge.records import Keepsake
 from edge.storage import database
 from edge.storage.sqlite_store import SqliteStore
 from edge.storage.writer import Rhythm
@@ -52,7 +53,8 @@ def live(store, factory, chance):
 
 def put(store, message):
     """Put, and say of it when it is on the disk."""
-    row, values = store.put(message), values_from_payload(message.payload)
+    values = values_from_payload(message.payload)
+    row = store.put(message._replace(keepsake=Keepsake("mic", values["id"].encode())))
 
     def tell():
         while store.sendable_row < row:

@@ -54,6 +54,20 @@ def everything_in(directory):
         return [values_from_payload(entry.message.payload) for entry in entries_from(database, first, last)]
 
 
+def judge_keepsakes(directory):
+    """What was written to be kept is there with its message and never without; the oldest may have been dropped."""
+    with Database(directory).open_for_reading() as database:
+        kept = dict(database.read_keepsakes("mic"))
+        ids = {
+            entry.id: values_from_payload(entry.message.payload)["id"].encode()
+            for entry in entries_from(database, *database.first_and_last_id())
+        }
+    first = min(kept, default=0)
+    with_one = {number: content for number, content in ids.items() if not content.startswith(b"last-")}
+    assert {number: content for number, content in with_one.items() if number >= first} == kept
+    return len(kept)
+
+
 def judge(events):
     """Phases by event: each one start first, one end last, and nothing after it."""
     phases = collections.OrderedDict()
@@ -95,6 +109,7 @@ def test_killed_again_and_again_the_store_loses_nothing_it_has_reported(tmp_path
     missing = [line for line in written if line[0] not in stored]
     assert missing == [] and max(stored.values()) == 1
     assert judge(events) > KILLS and len(written) > KILLS
+    assert judge_keepsakes(tmp_path) > KILLS
     with sqlite3.connect(str(tmp_path / NAME)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
@@ -139,8 +154,8 @@ def test_killed_daemons_leave_each_event_with_one_end_at_the_broker(tmp_path):
         daemon = start(run + ["--duration-s", "4"], stderr=subprocess.DEVNULL)
         assert daemon.wait(HANG_S) == 0
         events = list({values["id"]: values for values in seen()}.values())  # QoS 1: some come twice
-    stored = everything_in(tmp_path / "state")
-    assert {values["id"] for values in stored if values["type"] == "event"} == {values["id"] for values in events}
+    stored = [values for values in everything_in(tmp_path / "state") if values["type"] == "event"]
+    assert {values["id"] for values in stored} == {values["id"] for values in events}
     assert judge(stored) >= DAEMON_KILLS
     judge(sorted(events, key=lambda values: [value["id"] for value in stored].index(values["id"])))
     reasons = collections.Counter(values["end_reason"] for values in events if values["phase"] == "end")

@@ -24,7 +24,7 @@ import pytest
 from edge.messages import values_from_payload
 from edge.storage.database import NAME, Database
 from edge.storage.reader import entries_from
-from tests.faults.test_kill import HANG_S, ROOT, end_what_is_open, everything_in, judge, wait_until
+from tests.faults.test_kill import HANG_S, ROOT, end_what_is_open, everything_in, judge, judge_keepsakes, wait_until
 
 CUTS = int(os.environ.get("SOUNDCLR_POWER_CUTS", "150"))
 SECTOR = 512
@@ -175,6 +175,8 @@ def see_that_nothing_is_lost(folder, reported, ends_too):
     with sqlite3.connect(str(folder / NAME)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
+    if entries:
+        judge_keepsakes(folder)
     if ends_too and entries:
         end_what_is_open(folder)
         judge(everything_in(folder))
