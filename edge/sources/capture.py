@@ -17,9 +17,12 @@ from edge.sources import faults, framing
 from edge.sources.capture_queue import CaptureQueue
 from edge.sources.devices import INSTALL_HINT, DeviceAmbiguousError, DeviceInfo, DeviceMissingError, choose_device
 from edge.sources.framing import BLOCK_S
+from edge.sources.hardware import bytes_from_hardware
 from edge.sources.holders import find_obstacle
+from edge.sources.settings import SettingsKeeper, read_settings
 
 _DEVICE_UNAVAILABLE = -9985  # paDeviceUnavailable
+_SETTINGS_WAIT_S = 3.0  # for a card's controls; a card that does not answer is heard all the same
 _LOOK_S = 1.0  # how often a stream without sound is asked whether it still runs
 _FORMATS = (("s16le", "paInt16"), ("s32le", "paInt32"))  # the second for devices that refuse the first
 _COMMON_RATES_HZ = (48000, 44100, 32000, 16000, 96000, 22050, 8000)
@@ -33,6 +36,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate", type=int, default=0, help="rate in Hz to try first (default: the device's own)")
     parser.add_argument("--prefer-rate", type=int, default=0, help="like --rate, and no matter if it is refused")
     parser.add_argument("--channels", type=int, default=1, help="0: all that the device has (default: %(default)s)")
+    parser.add_argument("--settings", default="", help="JSON file whose hardware's controls are restored and kept")
+    parser.add_argument("--sys", default="/sys", help="where to look what a card is (default: %(default)s)")
     parser.add_argument("--proc", default="/proc", help="where to look who has a device (default: %(default)s)")
     return parser
 
@@ -77,12 +82,20 @@ def _capture(arguments: argparse.Namespace, out: int) -> int:
     except (DeviceMissingError, _RefusedError) as error:
         return _fail(out, *_reason_for(error, arguments))
     _write(out, framing.bytes_from_record(hello))
+    settings = read_settings(arguments.settings) if arguments.settings else None
+    keeper = SettingsKeeper(device.name, settings, proc=arguments.proc, sys=arguments.sys)
+    hardware = keeper.take_report(_SETTINGS_WAIT_S)
+    if hardware is not None and hardware.restored:
+        captured.begin_anew()  # what came before was heard with other settings
     while True:
+        if hardware is not None:
+            _write(out, framing.bytes_from_record(framing.Record(framing.HARDWARE, bytes_from_hardware(hardware))))
         record = captured.get(_LOOK_S)
         if record is not None:
             _write(out, framing.bytes_from_record(record))
         elif not stream.is_active():  # True proves nothing, False does
             return _fail(out, faults.DIED, "the microphone %r stopped by itself" % device.name)
+        hardware = keeper.take_report()
 
 
 class _NoPortAudioError(Exception):

@@ -49,6 +49,12 @@ class CaptureQueue:
                 self._changed.wait(timeout_s)
             return self._waiting.popleft() if self._waiting else None
 
+    def begin_anew(self) -> None:
+        """Forget what came so far, as if the stream began now."""
+        with self._changed:
+            self._waiting.clear()
+            self._first_frame = 0
+
     def _drop_older_half(self) -> None:
         dropped, overflow = 0, False
         for _ in range(max(1, len(self._waiting) // 2)):

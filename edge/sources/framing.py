@@ -1,6 +1,6 @@
 """What the capture child writes to the parent: framed binary records on a pipe. Standard library only.
 
-A record is a header and a payload. HELLO and FAILURE carry one JSON object, AUDIO carries PCM.
+A record is a header and a payload. HELLO, HARDWARE and FAILURE carry one JSON object, AUDIO carries PCM.
 """
 
 import json
@@ -11,6 +11,7 @@ from typing import Any, Dict, NamedTuple, Optional
 HELLO = 1  # the stream runs: device, sample_rate_hz, channels, sample_format; refused_rate_hz where one was
 AUDIO = 2
 FAILURE = 3  # no stream: reason (a code of `edge.sources.faults`), message; the child ends after it
+HARDWARE = 4  # what the stream comes through, after HELLO and whenever it changes: see `edge.sources.hardware`
 
 # Of sound in one record. Shorter would tell sooner, but ALSA is given twice as much to hold while we are late: with
 # 20 ms a busy machine lost sound every other second, with 50 ms hardly ever, and then with 100 ms never.
@@ -40,7 +41,7 @@ class Record(NamedTuple):
     overflow: bool = False  # AUDIO: the device lost sound before these, and nobody counted how much
 
     def values(self) -> Dict[str, Any]:
-        """The JSON object of a HELLO or FAILURE."""
+        """The JSON object of any that carries no PCM."""
         try:
             values = json.loads(self.payload.decode("utf-8"))
         except (ValueError, RecursionError) as error:
@@ -125,7 +126,7 @@ def take_record(buffer: bytearray) -> Optional[Record]:
     if len(buffer) < HEADER_BYTES:
         return None
     _, kind, flags, _, first, captured_ns, frames, dropped, length = _HEADER.unpack(bytes(buffer[:HEADER_BYTES]))
-    if kind not in (HELLO, AUDIO, FAILURE) or length > _MAX_PAYLOAD_BYTES:
+    if kind not in (HELLO, AUDIO, FAILURE, HARDWARE) or length > _MAX_PAYLOAD_BYTES:
         raise FramingError("expected a record, got one of kind %d with %d bytes" % (kind, length))
     end = HEADER_BYTES + length
     if len(buffer) < end:

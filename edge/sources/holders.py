@@ -25,7 +25,7 @@ class Obstacle(NamedTuple):
 
 def find_obstacle(wanted: str, *, proc: str = "/proc", dev: str = "/dev/snd") -> Optional[Obstacle]:
     """The first device with `wanted` in its name that another program has, or that this user may not open."""
-    for folder, name, card, device in _capture_devices(Path(proc)):
+    for folder, name, card, device in capture_devices(Path(proc)):
         if wanted.strip().lower() not in name.lower():
             continue
         node = os.path.join(dev, "pcmC%dD%dc" % (card, device))
@@ -35,10 +35,11 @@ def find_obstacle(wanted: str, *, proc: str = "/proc", dev: str = "/dev/snd") ->
     return None
 
 
-def _capture_devices(proc: Path) -> Iterator[Tuple[Path, str, int, int]]:
-    cards = {int(number): name.strip() for number, name in _CARD.findall(_text_of(proc / "asound" / "cards"))}
+def capture_devices(proc: Path) -> Iterator[Tuple[Path, str, int, int]]:
+    """(folder in /proc, name, card, device) of everything that the kernel could record from."""
+    cards = {int(number): name.strip() for number, name in _CARD.findall(text_of(proc / "asound" / "cards"))}
     for folder in sorted(proc.glob("asound/card[0-9]*/pcm[0-9]*c")):
-        about = _fields_of(_text_of(folder / "info"))
+        about = fields_of(text_of(folder / "info"))
         try:
             card, device = int(about["card"]), int(about["device"])
         except (KeyError, ValueError):
@@ -47,22 +48,30 @@ def _capture_devices(proc: Path) -> Iterator[Tuple[Path, str, int, int]]:
         yield folder, name, card, device
 
 
-def _holder_of(folder: Path, proc: Path) -> str:
-    for status in sorted(folder.glob("sub[0-9]*/status")):
-        owner = _OWNER.search(_text_of(status))
-        if owner:
-            command = _text_of(proc / owner.group(1) / "comm").strip()
-            return "%s (process %s)" % (command or "a program", owner.group(1))
-    return ""
+def owner_of(status: Path) -> Optional[int]:
+    """The process that has a device open, from the device's `status`; None where none has."""
+    owner = _OWNER.search(text_of(status))
+    return int(owner.group(1)) if owner else None
 
 
-def _fields_of(text: str) -> Dict[str, str]:
+def fields_of(text: str) -> Dict[str, str]:
+    """Lines of "key: value"."""
     pairs = (line.partition(":") for line in text.splitlines())
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """A small file's text; "" where it cannot be read."""
     try:
         return path.read_bytes().decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def _holder_of(folder: Path, proc: Path) -> str:
+    for status in sorted(folder.glob("sub[0-9]*/status")):
+        owner = owner_of(status)
+        if owner is not None:
+            command = text_of(proc / str(owner) / "comm").strip()
+            return "%s (process %d)" % (command or "a program", owner)
+    return ""

@@ -11,13 +11,14 @@ from typing import Callable, List, Optional, Sequence, Tuple
 
 from edge.errors import SourceError
 from edge.records import AudioBlock
-from edge.sources import faults, framing
+from edge.sources import devices, faults, framing
 from edge.sources.base import EndOfSource, Source, check_channel, check_sample_rate
 from edge.sources.capture_process import CaptureProcess, ChildEndedError
-from edge.sources.devices import CAPTURE_COMMAND, sound_cards
+from edge.sources.devices import sound_cards
 from edge.sources.fault_record import FaultRecord
 from edge.sources.faults import FAULTS, Fault
 from edge.sources.framing import BLOCK_S, FramingError, Record, StreamFormat, stream_format_from_hello
+from edge.sources.hardware import Hardware, HardwareError, hardware_from_mapping
 from edge.sources.pcm import frames_from_pcm, mono_from_frames
 from edge.sources.plausibility import SoundWatch
 from edge.sources.restart_wait import RestartWait
@@ -45,7 +46,8 @@ class MicrophoneSource(Source):
         sample_rate_hz: int = 0,
         channels: int = 1,
         channel: int = -1,
-        command: Sequence[str] = CAPTURE_COMMAND,
+        command: Optional[Sequence[str]] = None,
+        settings_file: str = "",
         stall_s: float = _STALL_S,
         backoff_s: Tuple[float, float] = _BACKOFF_S,
         cards: Callable[[], str] = sound_cards,
@@ -58,7 +60,8 @@ class MicrophoneSource(Source):
             sample_rate_hz: To ask for; 0 for the device's own. Where the device refuses it, another is taken.
             channels: To open, 0 for all that the device has.
             channel: The one to hear, from 0; -1 for the mean of all.
-            command: Starts the capture child; its arguments are appended.
+            command: Starts the capture child, `devices.CAPTURE_COMMAND` unless given; its arguments are appended.
+            settings_file: A calibration's record: the controls in it are restored at each start, and kept.
             stall_s: Silence of the child that means it hangs; at least 10 blocks.
             backoff_s: The first pause before a new start, and the longest.
             cards: What sound devices the machine has; where that changes, a new start is tried at once.
@@ -78,7 +81,9 @@ class MicrophoneSource(Source):
         self._wanted_rate_hz = sample_rate_hz
         self._wanted_channels = channels
         self._channel = channel
-        self._command = list(command)
+        self._command = list(devices.CAPTURE_COMMAND if command is None else command)
+        self._settings_file = settings_file
+        self.hardware: Optional[Hardware] = None  # what the sound comes through, once that is known; None without sound
         self._stall_s = max(stall_s, _STALL_BLOCKS * BLOCK_S)
         self._restart_wait = RestartWait(backoff_s, cards)
         self._timeline = CaptureTimeline(self.counters)
@@ -152,6 +157,11 @@ class MicrophoneSource(Source):
         return "microphone " + self._format.describe()
 
     @property
+    def stream(self) -> Optional[StreamFormat]:
+        """The open stream's format; None while there is none."""
+        return self._format
+
+    @property
     def status(self) -> str:
         """ "online" while sound comes that is sound: neither nothing nor the same for ever."""
         heard = self._is_open and self._process is not None and self._sound_since_s > 0 and self.fault is None
@@ -209,6 +219,9 @@ class MicrophoneSource(Source):
             return None
         if self._format is None:
             raise FramingError("sound before its format")
+        if record.kind == framing.HARDWARE:
+            self._note_hardware(record)
+            return None
         return self._block_from(record, self._format)
 
     def _give_up_or_wait(self, fault: Fault, *, lasting: bool) -> None:
@@ -236,6 +249,14 @@ class MicrophoneSource(Source):
             record.captured_ns * 1e-9,
             placement.gap,
         )
+
+    def _note_hardware(self, record: Record) -> None:
+        try:
+            self.hardware = hardware_from_mapping(record.values())
+        except HardwareError as error:
+            raise FramingError("a record of the hardware: %s" % error) from None
+        for what in self.hardware.restored:
+            _LOGGER.warning("microphone %s: put right as calibrated: control %s", self.name, what)
 
     def _note_sound(self) -> None:
         now_s = time.monotonic()
@@ -280,6 +301,8 @@ class MicrophoneSource(Source):
     def _arguments(self) -> List[str]:
         channels = max(self._wanted_channels, self._channel + 1) if self._wanted_channels else 0
         arguments = ["--device=" + self._device, "--channels=%d" % channels]
+        if self._settings_file:
+            arguments.append("--settings=" + self._settings_file)
         if self._wanted_rate_hz:
             return arguments + ["--rate=%d" % self._wanted_rate_hz]
         return arguments + ["--prefer-rate=%d" % self.sample_rate_hz]  # as before, so that the count stays in one rate
@@ -294,7 +317,7 @@ class MicrophoneSource(Source):
 
     def _drop_process(self, reason: str) -> None:
         self._timeline.interrupt(reason)
-        self._format = None
+        self._format = self.hardware = None
         self._sound_since_s = 0.0
         if self._process is not None:
             process, self._process = self._process, None

@@ -13,6 +13,7 @@
  *   fast     5 % more samples a second than it promised
  *   lossy    of each second the last tenth is lost without a word
  *
+ * With proc "/abs/folder" it tells there who has it open and how it runs, as the kernel does in /proc/asound for card 7.
  * With lock "/abs/file" it serves one process at a time, as a sound card does; the others get EBUSY.
  *
  * Build:  gcc -O1 -Wall -shared -fPIC -DPIC -o libasound_module_pcm_vmic.so pcm_vmic.c -lasound
@@ -42,12 +43,14 @@ struct vmic {
     int audio;                     /* the raw file */
     long audio_bytes;
     char *control_path;
+    char *proc;                    /* folder of its `status` and `hw_params`; NULL where it tells nobody */
     int lock;                      /* held while open; -1 where the microphone is for all */
     double counted_s;              /* monotonic time of the last look */
     double exact;                  /* samples until then, fractions too */
     unsigned long long captured;   /* samples that the "hardware" has */
     unsigned long long read;       /* samples that the reader took */
     int xrun_done;
+    unsigned int rate;
 };
 
 static double now_s(void)
@@ -172,9 +175,36 @@ static int vmic_poll_revents(snd_pcm_ioplug_t *io, struct pollfd *fds, unsigned 
     return 0;
 }
 
+static void tell(const struct vmic *v, const char *name, const char *text)
+{
+    char path[4096];
+    FILE *file;
+    if (!v->proc)
+        return;
+    snprintf(path, sizeof path, "%s/%s", v->proc, name);
+    file = fopen(path, "we");
+    if (file) {
+        fputs(text, file);
+        fclose(file);
+    }
+}
+
+/* As sound/core/pcm.c writes them. */
+static void tell_open(const struct vmic *v, int is_open)
+{
+    char status[256], running[256];
+    snprintf(status, sizeof status, "state: RUNNING\nowner_pid   : %d\n", (int)getpid());
+    snprintf(running, sizeof running,
+             "access: MMAP_INTERLEAVED\nformat: S16_LE\nsubformat: STD\nchannels: 1\nrate: %u (%u/1)\n", v->rate, v->rate);
+    tell(v, "status", is_open ? status : "closed\n");
+    tell(v, "hw_params", is_open ? running : "closed\n");
+}
+
 static int vmic_close(snd_pcm_ioplug_t *io)
 {
     struct vmic *v = io->private_data;
+    tell_open(v, 0);
+    free(v->proc);
     close(v->timer);
     close(v->audio);
     if (v->lock >= 0)
@@ -215,7 +245,7 @@ static int limit_hardware(snd_pcm_ioplug_t *io, unsigned int rate)
 SND_PCM_PLUGIN_DEFINE_FUNC(vmic)
 {
     snd_config_iterator_t i, next;
-    const char *file = NULL, *control = "/nonexistent", *lock = NULL;
+    const char *file = NULL, *control = "/nonexistent", *lock = NULL, *proc = NULL;
     long rate = 16000;
     struct vmic *v;
     int error;
@@ -232,6 +262,8 @@ SND_PCM_PLUGIN_DEFINE_FUNC(vmic)
             snd_config_get_string(entry, &control);
         else if (!strcmp(id, "lock"))
             snd_config_get_string(entry, &lock);
+        else if (!strcmp(id, "proc"))
+            snd_config_get_string(entry, &proc);
         else if (!strcmp(id, "rate"))
             snd_config_get_integer(entry, &rate);
     }
@@ -260,6 +292,9 @@ SND_PCM_PLUGIN_DEFINE_FUNC(vmic)
     }
     v->audio_bytes = lseek(v->audio, 0, SEEK_END) & ~1L;
     v->timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    v->proc = proc ? strdup(proc) : NULL;
+    v->rate = rate;
+    tell_open(v, 1);
     v->io.version = SND_PCM_IOPLUG_VERSION;
     v->io.name = "vmic";
     v->io.callback = &callbacks;
