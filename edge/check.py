@@ -9,6 +9,7 @@ import numpy as np
 
 from edge import __version__
 from edge.broker_check import CheckResult, check_broker, check_name
+from edge.calibration import SourceCalibration, has_records
 from edge.config import Config, SourceConfig, load_config
 from edge.errors import ConfigError, EdgeError, SourceError
 from edge.scorer_choice import choose_scorer
@@ -16,6 +17,8 @@ from edge.sources import source_from_config
 from edge.sources.devices import choose_device, list_devices
 from engines.bundle import load_bundle
 from engines.errors import EngineError
+
+_SOUND_S = 10.0  # until an open microphone gives its first sound
 
 
 def run_checks(
@@ -45,7 +48,7 @@ def run_checks(
     results.append(CheckResult("configuration", True, str(config_path), ""))
     results += _try("model", lambda: _check_model(config, state_directory))
     for source in config.source:
-        results += _try("source " + source.name, lambda source=source: _check_source(source))  # type: ignore
+        results += _try("source " + source.name, lambda source=source: _check_source(source, state_directory))  # type: ignore
     results.append(check_broker(config.mqtt, config.node.name))
     if results[-1].ok:
         results.append(check_name(config.mqtt, config.node.name, installation_id))
@@ -138,7 +141,32 @@ def _check_model(config: Config, state_directory: Optional[Path]) -> List[CheckR
     return results
 
 
-def _check_source(source: SourceConfig) -> List[CheckResult]:
+def _check_calibration(source: SourceConfig, state_directory: Optional[Path]) -> CheckResult:
+    """Whether the microphone's levels are true.  That it was never calibrated is no failure; one that is void is."""
+    name, calibration = "calibration " + source.name, SourceCalibration(source, state_directory)
+    if not calibration.settings_file:
+        is_void = state_directory is not None and has_records(state_directory, source.name)
+        mend = "soundclr-edge calibrate --source %s" % source.name
+        return CheckResult(name, not is_void, calibration.state.describe(), mend)
+    microphone = source_from_config(source, settings_file=calibration.settings_file)  # as the daemon opens it
+    with microphone:
+        if microphone.read(_SOUND_S) is None:
+            return CheckResult(name, True, "there is one; the microphone cannot be opened now to see if it holds", "")
+        calibration.look(microphone)
+    state = calibration.state
+    return CheckResult(
+        name,
+        state.calibration is not None,
+        state.describe(),
+        "undo what has changed, or calibrate anew",
+    )
+
+
+def _told_calibration(source: SourceConfig) -> CheckResult:
+    return CheckResult("calibration " + source.name, True, SourceCalibration(source, None).state.describe(), "")
+
+
+def _check_source(source: SourceConfig, state_directory: Optional[Path]) -> List[CheckResult]:
     name = "source " + source.name
     if source.type == "stdin":
         return [
@@ -148,20 +176,23 @@ def _check_source(source: SourceConfig) -> List[CheckResult]:
                 "standard input, %s, %d Hz, %d channel(s): not read now"
                 % (source.sample_format, source.sample_rate_hz, source.channels),
                 "",
-            )
+            ),
+            _told_calibration(source),
         ]
     if source.type == "microphone":
+        calibration = _check_calibration(source, state_directory)
         device = choose_device(list_devices(), source.device)
         return [
+            calibration,
             CheckResult(
                 name,
                 True,
                 "microphone %r, %d Hz, %d channel(s)" % (device.name, device.sample_rate_hz, device.channels),
                 "",
-            )
+            ),
         ]
     with source_from_config(source._replace(realtime=False)) as opened:
         block = opened.read(10.0)
         if block is None:
             raise SourceError("%s gave no sound within 10 s" % source.path)
-        return [CheckResult(name, True, opened.describe(), "")]
+        return [CheckResult(name, True, opened.describe(), ""), _told_calibration(source)]

@@ -1,5 +1,6 @@
 """The node's configuration: TOML, read strictly. An unknown key is an error that names the nearest known one."""
 
+import datetime as dt
 import difflib
 import math
 import re
@@ -131,6 +132,9 @@ class SourceConfig(NamedTuple):
     sample_format: str = "s16le"  # stdin: s16le, s24le, s32le, f32le
     realtime: bool = True  # file: at the pace of the street, or as fast as it goes
     loop: bool = False  # file: begin again at its end
+    calibration_offset_db: Optional[float] = None  # file, stdin: dB re 20 uPa of a sound whose RMS is full scale
+    calibrated_on: str = ""  # with it: YYYY-MM-DD
+    calibration_method: str = ""  # with it: "calibrator" or "data_sheet"
     start_time: str = ""  # file: when it began, RFC 3339, or "file" for the time in it; empty: now
 
 
@@ -417,9 +421,41 @@ def _is_time(text: str) -> bool:
     return True
 
 
+def _is_date(text: str) -> bool:
+    try:
+        dt.datetime.strptime(text, "%Y-%m-%d")
+    except ValueError:
+        return False
+    return True
+
+
+def _calibration_conditions(source: SourceConfig, where: str) -> List[Tuple[bool, str]]:
+    offset_db, date, method = source.calibration_offset_db, source.calibrated_on, source.calibration_method
+    return [
+        (
+            source.type != "microphone" or (offset_db, date, method) == (None, "", ""),
+            where + "a microphone's calibration is made by soundclr-edge calibrate, which binds it to the microphone; "
+            'calibration_offset_db, calibrated_on and calibration_method belong to type "file" and "stdin"',
+        ),
+        (
+            len({offset_db is None, date == "", method == ""}) == 1,
+            where + "calibration_offset_db, calibrated_on and calibration_method go together; give all or none",
+        ),
+        (
+            offset_db is None or 40 <= offset_db <= 240,
+            where + "calibration_offset_db is %s; expected 40 to 240, 120 for instance" % offset_db,
+        ),
+        (date == "" or _is_date(date), where + "calibrated_on is %s; expected YYYY-MM-DD" % shown(date)),
+        (
+            method in ("", "calibrator", "data_sheet"),
+            where + 'calibration_method is %s; expected "calibrator" or "data_sheet"' % shown(method),
+        ),
+    ]
+
+
 def _source_conditions(source: SourceConfig) -> List[Tuple[bool, str]]:
     where = "[[source]] %s: " % shown(source.name)
-    return [
+    return _calibration_conditions(source, where) + [
         (
             source.type in ("microphone", "file", "stdin"),
             where + 'type is %s; expected "microphone", "file" or "stdin"' % shown(source.type),

@@ -1,6 +1,7 @@
 """What makes this installation itself, when node names and cards are copied."""
 
 import os
+import pwd
 import uuid
 from pathlib import Path
 from typing import Optional
@@ -27,6 +28,25 @@ def find_service_state_directory(given: Optional[Path] = None) -> Path:
     """As `find_state_directory`, but root, who asks on the service's behalf, gets the service's own."""
     of_service = given is None and not os.environ.get("STATE_DIRECTORY") and os.geteuid() == 0 and _OF_SERVICE.is_dir()
     return _OF_SERVICE if of_service else find_state_directory(given)
+
+
+def become_owner_of(state_directory: Path) -> None:
+    """Where root works on the service's behalf, become the service's user for good: its home, files and sound cards.
+
+    What root would write the service could not read, and root's own ~/.asoundrc names other devices.
+    """
+    try:
+        owner = state_directory.stat().st_uid
+    except OSError:
+        return  # there is none yet: whoever asks makes it
+    if os.geteuid() != 0 or owner == 0:
+        return
+    user = pwd.getpwuid(owner)
+    cards = {node.stat().st_gid for node in Path("/dev/snd").glob("[pc]*")} - {0}
+    os.setgroups(sorted(set(os.getgrouplist(user.pw_name, user.pw_gid)) | cards))
+    os.setgid(user.pw_gid)
+    os.setuid(owner)
+    os.environ["HOME"] = user.pw_dir
 
 
 def known_installation_id(given: Optional[Path] = None) -> Optional[str]:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
+from edge.calibration import SourceCalibration
 from edge.clock import SourceClock
 from edge.config import Config, SourceConfig, calendar_of
 from edge.errors import EdgeError
@@ -49,7 +50,7 @@ class Listener:
         publish: takes messages; must not block.
         stop: set from outside to end; set from inside when something failed.
         stage: where progress is reported; by a supervision of the caller's.
-        state_directory: where engines are kept; None: this node has none.
+        state_directory: where engines and calibrations are kept; None: this node has none.
         read_keepsakes: what earlier summaries of this source left in the store (`Store.keepsakes`).
     """
 
@@ -85,6 +86,7 @@ class Listener:
             bundle.frontend.window_s + config.events.confirm_s + 2.0 * config.model.hop_s,
         )
         self._read_keepsakes = read_keepsakes
+        self._calibration = SourceCalibration(source, state_directory)
         self._source: Optional[Source] = None
         self._generation = 0  # of pipelines: event ids stay unique when a device returns with another rate
         self.name = source.name
@@ -144,6 +146,7 @@ class Listener:
             "sample_rate_hz": rate_hz,
             "gaps": counts.gaps,
             "lost_s": counts.lost_s,
+            "calibration": self._calibration.state.describe(),
             "withheld_s": counters.get("withheld_samples", 0) / float(rate_hz or 1),
         }
         values.update((name, counters.get(name, 0)) for name in _COUNTERS)
@@ -183,7 +186,7 @@ class Listener:
                 result.logit_error,
             )
             self.stage.wait("the source to open", _OPENING_S)
-            self._source = source_from_config(self._source_config)
+            self._source = source_from_config(self._source_config, settings_file=self._calibration.settings_file)
             with self._source as source:
                 _LOGGER.info("source %s: %s", self.name, source.describe())
                 self.ready.set()
@@ -205,6 +208,7 @@ class Listener:
                     self._wait_for_sound()
                 else:
                     is_broken_off = False
+                    self._calibration.look(source)
                     self._clock.observe(block.first_sample, block.sample_rate_hz, block.captured_at_s)
                     if pipeline is None or pipeline.sample_rate_hz != block.sample_rate_hz:
                         pipeline = self._new_pipeline(scorer, block.sample_rate_hz, pipeline)

@@ -125,6 +125,12 @@ MESSAGE_TYPES: Dict[str, MessageType] = {
             Field("sample_rate_hz_<source>", "count", "rate at which it hears; 0 before its first sound"),
             Field("gaps_<source>", "count", "stretches of its sound lost since the start"),
             Field("lost_s_<source>", "seconds", "of its sound lost since the start, as far as it could be counted"),
+            Field(
+                "calibration_<source>",
+                "text",
+                "what its levels re 20 uPa rest on, or why there are none, for people",
+                True,
+            ),
             Field("restarts_<source>", "count", "new starts of its capture process; 0 where it has none"),
             Field("stalls_<source>", "count", "times it gave nothing although it was open"),
             Field("overflows_<source>", "count", "times the device had to drop sound"),

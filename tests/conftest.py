@@ -2,6 +2,11 @@
 
 import importlib.util
 
-FIXTURE_MODULES = ["tests.system.microphone_fixtures", "tests.system.broker_fixtures", "tests.system.browser"]
+FIXTURE_MODULES = [
+    "tests.system.microphone_fixtures",
+    "tests.system.card_fixtures",
+    "tests.system.broker_fixtures",
+    "tests.system.browser",
+]
 
 pytest_plugins = [module for module in FIXTURE_MODULES if importlib.util.find_spec(module)]

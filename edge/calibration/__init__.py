@@ -4,7 +4,14 @@ A record holds for one microphone with one stream and one set of controls. Where
 is uncalibrated, and says why.
 """
 
-from edge.calibration.archive import CalibrationError, load_history, load_record, newest_record, save_record
+from edge.calibration.archive import (
+    CalibrationError,
+    has_records,
+    load_history,
+    load_record,
+    newest_record,
+    save_record,
+)
 from edge.calibration.record import CalibrationRecord, MeasuredTone
 from edge.calibration.state import CalibrationState, SourceCalibration, calibration_from_config
 
@@ -15,6 +22,7 @@ __all__ = [
     "MeasuredTone",
     "SourceCalibration",
     "calibration_from_config",
+    "has_records",
     "load_history",
     "load_record",
     "newest_record",

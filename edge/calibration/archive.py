@@ -78,6 +78,14 @@ def newest_record(state_directory: Path, source: str) -> Optional[Path]:
     return files[-1] if files else None
 
 
+def has_records(state_directory: Path, source: str) -> bool:
+    """Whether the source was ever calibrated, as far as whoever asks may look."""
+    try:
+        return newest_record(state_directory, source) is not None
+    except CalibrationError:
+        return True
+
+
 def load_history(state_directory: Path, source: str) -> List[Kept]:
     """Every calibration there was, oldest first.  Raises CalibrationError: nobody may look."""
     history = []
@@ -132,7 +140,7 @@ def _check_file(status: os.stat_result, path: Path) -> None:
         raise HardwareError("no file")
     if status.st_uid not in allowed or status.st_mode & 0o022:
         raise CalibrationError(
-            "calibration %s belongs to user %d with mode %o; expected this user's own, %d, which nobody else may write: "
-            "chown and chmod 600 it if it is right, or calibrate anew"
+            "calibration %s belongs to user %d with mode %o; expected this user's own, %d, which nobody else may "
+            "write: chown and chmod 600 it if it is right, or calibrate anew"
             % (path, status.st_uid, stat.S_IMODE(status.st_mode), os.geteuid())
         )

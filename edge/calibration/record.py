@@ -129,7 +129,7 @@ def _contradictions(record: CalibrationRecord) -> List[str]:
         dt.datetime.strptime(record.calibrated_on, "%Y-%m-%d")
     except ValueError:
         found.append("calibrated_on is %s, expected YYYY-MM-DD" % reprlib.repr(record.calibrated_on))
-    sensitivity = record.sensitivity_dbfs_at_94
+    sensitivity: Any = record.sensitivity_dbfs_at_94  # as JSON gave it
     if isinstance(sensitivity, bool) or not isinstance(sensitivity, (int, float, type(None))):
         found.append("sensitivity_dbfs_at_94 is %s, expected a number or null" % reprlib.repr(sensitivity))
     elif (record.method == "data_sheet") != (sensitivity is not None) or (sensitivity is None) != bool(record.tones):

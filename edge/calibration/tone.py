@@ -2,12 +2,12 @@
 
 A sine is fitted to each half second with its frequency left free (IEEE Std 1057, the four-parameter fit), its
 harmonics to what is left; the rest, from 22 Hz to 20 kHz, is noise. Frequency, noise and fluctuation may be as IEC
-60942:2003 lets a class 2 calibrator be, harmonics half of that: a converter that compresses by half a decibel makes 2 %.
+60942:2003 lets a class 2 calibrator be, harmonics half of that: what compresses by half a decibel makes 2 % of them.
 This tells a calibrator from no calibrator, and a sound seal from a bad one. It is no test of the calibrator.
 """
 
 import math
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -120,8 +120,8 @@ def complaint_about(heard: Heard) -> Optional[str]:
         )
     if heard.frequency_error > FREQUENCY_TOLERANCE:
         return (
-            "heard a tone of %.1f Hz (up to %.1f %% off); expected %.0f Hz within %g %%: use a calibrator of that frequency"
-            % (heard.frequency_hz, 100 * heard.frequency_error, FREQUENCY_HZ, 100 * FREQUENCY_TOLERANCE)
+            "heard a tone of %.1f Hz (up to %.1f %% off); expected %.0f Hz within %g %%: use a calibrator of that "
+            "frequency" % (heard.frequency_hz, 100 * heard.frequency_error, FREQUENCY_HZ, 100 * FREQUENCY_TOLERANCE)
         )
     if heard.harmonics_percent > HARMONICS_PERCENT:
         return (
@@ -135,8 +135,8 @@ def complaint_about(heard: Heard) -> Optional[str]:
         )
     if abs(heard.drift_db) > DRIFT_DB or heard.fluctuation_db > FLUCTUATION_DB:
         return (
-            "heard the level drift by %+.2f dB and fluctuate by %.2f dB in %.0f s; expected at most %g and %g: hold the "
-            "calibrator still, let it settle, and see that nothing regulates the gain"
+            "heard the level drift by %+.2f dB and fluctuate by %.2f dB in %.0f s; expected at most %g and %g: hold "
+            "the calibrator still, let it settle, and see that nothing regulates the gain"
             % (heard.drift_db, heard.fluctuation_db, heard.duration_s, DRIFT_DB, FLUCTUATION_DB)
         )
     return None
@@ -219,5 +219,5 @@ def _power_in_band(samples: np.ndarray, sample_rate_hz: int) -> float:
     return energy / len(samples) / float(np.sum(window * window))
 
 
-def _db(power: "np.ndarray") -> "np.ndarray":
+def _db(power: Any) -> np.ndarray:
     return np.asarray(10.0 * np.log10(np.maximum(power, 1e-30)))

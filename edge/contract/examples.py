@@ -106,6 +106,7 @@ _VALUES: Dict[str, JsonObject] = {
         "sample_rate_hz_mic": 48000,
         "gaps_mic": 0,
         "lost_s_mic": 0.0,
+        "calibration_mic": "calibrated 2026-10-01 with a calibrator",
         "restarts_mic": 0,
         "stalls_mic": 0,
         "overflows_mic": 0,

@@ -9,12 +9,15 @@ if TYPE_CHECKING:
     from edge.sources.base import Source
 
 
-def source_from_config(config: "SourceConfig", *, start_monotonic_s: Optional[float] = None) -> "Source":
+def source_from_config(
+    config: "SourceConfig", *, start_monotonic_s: Optional[float] = None, settings_file: str = ""
+) -> "Source":
     """The source that one [[source]] table describes, not yet opened.
 
     Args:
         config: One [[source]] table.
         start_monotonic_s: Monotonic time of a file's first sample; the moment of opening where None.
+        settings_file: A microphone's calibration, whose controls are restored and kept; "" for none.
 
     Raises:
         SourceError: the table's type is unknown, or its values do not fit together.
@@ -49,6 +52,7 @@ def source_from_config(config: "SourceConfig", *, start_monotonic_s: Optional[fl
             sample_rate_hz=config.sample_rate_hz,
             channels=config.channels,
             channel=config.channel,
+            settings_file=settings_file,
         )
     raise SourceError(
         "source %s: type is %r, expected microphone, file or stdin; correct it in its [[source]] table"

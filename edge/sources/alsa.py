@@ -222,4 +222,3 @@ class _Made:
 
     def __exit__(self, *_exception: Any) -> None:
         self._asound.do(self._kind + "_free", self._object)
-

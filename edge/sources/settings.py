@@ -115,9 +115,7 @@ def differing(now: Sequence[Control], wanted: Sequence[Control]) -> List[Tuple[C
 Write = Callable[[Control, Tuple[int, ...]], None]
 
 
-def restore(
-    write: Write, wrong: Sequence[Tuple[Control, Control]]
-) -> List[Tuple[Tuple[str, int, int, int], str]]:
+def restore(write: Write, wrong: Sequence[Tuple[Control, Control]]) -> List[Tuple[Tuple[str, int, int, int], str]]:
     """Write the values that should be.  Returns (key, what was done in words) of those that took it."""
     done = []
     for is_now, shall_be in wrong:

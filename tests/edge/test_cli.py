@@ -208,7 +208,7 @@ def test_check_tells_each_part_apart(tmp_path, tiny, tone_path, capsys):
         encoding="utf-8",
     )
     found = checks(capsys, path)
-    good = {"software", "configuration", "bundle", "runtime", "self-test", "source tape"}
+    good = {"software", "configuration", "bundle", "runtime", "self-test", "source tape", "calibration tape"}
     assert {name for name, check in found.items() if check["ok"]} == good
     assert set(found) - good == {"source lost", "source mic", "broker"}
     assert "/none.wav" in found["source lost"]["detail"] and "127.0.0.1:9" in found["broker"]["detail"]

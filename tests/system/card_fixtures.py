@@ -3,7 +3,6 @@
 import os
 import subprocess
 from pathlib import Path
-from typing import Dict, Iterator, Tuple  # noqa: UP035 - Python 3.6 imports this too, through conftest
 
 import numpy as np
 import pytest
@@ -50,7 +49,8 @@ class VirtualCard:
         (self.home / ".asoundrc").write_text(
             f'pcm_type.hw {{ lib "{self._pcm_plugin}"  open "_snd_pcm_vmic_open" }}\n'
             f'ctl_type.vmixer {{ lib "{self._control_plugin}" }}\n'
-            f'ctl.!hw {{ @args [ CARD ]  @args.CARD {{ type string default "0" }}  type vmixer  file "{self._mixer}" }}\n'
+            f'ctl.!hw {{ @args [ CARD ]  @args.CARD {{ type string default "0" }}'
+            f'  type vmixer  file "{self._mixer}" }}\n'
             f"pcm.{self.name} {{ {slave} }}\n"
         )
 
@@ -81,7 +81,7 @@ class VirtualCard:
         assert changed != lines
         self.set_controls("\n".join(changed) + "\n")
 
-    def controls(self) -> Dict[str, str]:
+    def controls(self) -> dict[str, str]:
         """As they are now."""
         lines = self._mixer.read_text().splitlines()
         return {line.split("|")[0]: line.split("|")[-1] for line in lines}
@@ -94,7 +94,7 @@ class VirtualCard:
         os.replace(str(temporary), str(self.home / "audio.raw"))
 
     @property
-    def capture_command(self) -> Tuple[str, ...]:
+    def capture_command(self) -> tuple[str, ...]:
         """The capture child that knows the card from the folders."""
         return devices.CAPTURE_COMMAND + ("--proc=%s" % self.proc, "--sys=%s" % self.sys)
 
@@ -123,9 +123,9 @@ def control_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def virtual_card(
     vmic_plugin: Path, control_plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[VirtualCard]:
+) -> VirtualCard:
     """A virtual sound card in a HOME of its own, which this process's children find in folders of the test's."""
     card = VirtualCard(tmp_path, vmic_plugin, control_plugin)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(devices, "CAPTURE_COMMAND", card.capture_command)
-    yield card
+    return card
