@@ -276,7 +276,7 @@ class Listener:
     def _tell(self, heard: Heard, pipeline: Pipeline) -> None:
         self.counts = self.counts._replace(windows=self.counts.windows + len(heard.classifications))
         self._news.tell_heard(heard)
-        self._summaries.note((), pipeline.sample_rate_hz, Condition(), heard.events)
+        self._summaries.note((), pipeline.sample_rate_hz, Condition(self._calibration.state.calibration), heard.events)
 
     def _tell_state(self, pipeline: Optional[Pipeline]) -> None:
         self._news.tell_state(pipeline.active_labels if pipeline is not None else ())

@@ -27,7 +27,7 @@ import sys
 import edge.listener
 from edge.sources.microphone import MicrophoneSource
 
-def stand_in(config):
+def stand_in(config, **_options):
     return MicrophoneSource(config.name, command=[sys.executable, {child!r}, "sound", {state!r}])
 
 edge.listener.source_from_config = stand_in

@@ -77,7 +77,7 @@ class Node:
 
     def __init__(self, monkeypatch, bundle, street, runtime, state, places=()):
         self.tape = HeldTape("tape", street, [0] + list(places))
-        monkeypatch.setattr(edge.listener, "source_from_config", lambda config: self.tape)
+        monkeypatch.setattr(edge.listener, "source_from_config", lambda config, **_options: self.tape)
         self.broker = SocketBroker()
         source = SourceConfig("tape", "file", path=str(street), start_time="2026-10-01T08:00:00Z")
         config = Config(

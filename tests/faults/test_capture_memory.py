@@ -69,7 +69,7 @@ def node_with(tmp_path, monkeypatch):
 
         def start(mode, **options):
             node = Node(tmp_path, make(mode, **options))
-            monkeypatch.setattr("edge.listener.source_from_config", lambda config: node.source)
+            monkeypatch.setattr("edge.listener.source_from_config", lambda config, **_options: node.source)
             node.listener.start()
             nodes.append(node)
             return node
