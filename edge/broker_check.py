@@ -8,10 +8,11 @@ import uuid
 from typing import List, NamedTuple, Optional
 
 from edge.clock import SourceClock, new_boot_id
-from edge.config import MqttConfig
+from edge.config import Config, MqttConfig
 from edge.connection import Connection, Received
 from edge.connection_errors import NoConnectionError, account_of
 from edge.errors import ConfigError
+from edge.home_assistant import birth_topic, discovery_topic
 from edge.messages import MessageFactory, topic_of
 from edge.namesake import describe_namesake, info_from, printable
 
@@ -85,6 +86,30 @@ def check_name(config: MqttConfig, node: str, installation_id: Optional[str], ti
         detail, _, mend = describe_namesake(node, heard, installation_id).rpartition("; ")
         return CheckResult("name", False, detail, mend)
     return CheckResult("name", True, "this installation alone is online as %r" % node, "")
+
+
+def check_announcement(config: Config, timeout_s: float = 10.0) -> CheckResult:
+    """Whether the broker lets this node's announcement through to Home Assistant; the node itself sends it."""
+    mqtt, topic = config.mqtt, discovery_topic(config)
+    status = topic_of("status", mqtt.root, config.node.name)
+    try:
+        kept = {
+            each.topic: each.payload
+            for each in _make_round_trip(mqtt, config.node.name, [status, topic], timeout_s).kept
+        }
+    except (NoConnectionError, ConfigError) as error:
+        return _failure("home assistant", error)
+    if kept.get(topic):
+        return CheckResult("home assistant", True, "the node is announced at %s" % topic, "")
+    if kept.get(status) != b"online":
+        return CheckResult("home assistant", True, "the node will announce itself at %s once it runs" % topic, "")
+    return CheckResult(
+        "home assistant",
+        False,
+        "the node is online, and the broker has no announcement at %s" % topic,
+        "let %s write and read that topic, and read %s, in the broker's ACL; then restart the node"
+        % (account_of(mqtt), birth_topic(config)),
+    )
 
 
 def _failure(name: str, error: Exception) -> CheckResult:

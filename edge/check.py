@@ -8,7 +8,7 @@ from typing import Callable, List, Optional, TextIO
 import numpy as np
 
 from edge import __version__
-from edge.broker_check import CheckResult, check_broker, check_name
+from edge.broker_check import CheckResult, check_announcement, check_broker, check_name
 from edge.calibration import SourceCalibration, has_records
 from edge.config import Config, SourceConfig, load_config
 from edge.errors import ConfigError, EdgeError, SourceError
@@ -52,6 +52,8 @@ def run_checks(
     results.append(check_broker(config.mqtt, config.node.name))
     if results[-1].ok:
         results.append(check_name(config.mqtt, config.node.name, installation_id))
+        if config.home_assistant.discovery:
+            results.append(check_announcement(config))
     return results
 
 

@@ -1,6 +1,10 @@
-from edge.broker_check import check_broker
-from edge.config import MqttConfig
-from tests.edge.socket_broker import SocketBroker
+from edge.broker_check import check_announcement, check_broker
+from edge.config import Config, HomeAssistantConfig, MqttConfig, NodeConfig, SourceConfig
+from edge.connection import Connection
+from edge.home_assistant import discovery_topic
+from edge.messages import status_message
+from edge.records import Message
+from tests.edge.socket_broker import SocketBroker, wait_until
 
 
 def check(port, **options):
@@ -46,3 +50,24 @@ def test_silence_is_told():
 def test_password_file_that_is_not_there_is_told():
     config = MqttConfig(username="corner", password_file="/nonexistent/password")
     assert_tells(check_broker(config, "corner"), "/nonexistent/password", "may read")
+
+
+def test_an_announcement_for_home_assistant_is_found_or_missed():
+    with SocketBroker() as broker:
+        config = Config(
+            NodeConfig("corner"),
+            (SourceConfig("mic", "microphone"),),
+            MqttConfig(port=broker.port),
+            home_assistant=HomeAssistantConfig(True),
+        )
+        retained = [(status_message("soundclr", "corner", "online"), "no announcement")]
+        retained.append((Message(discovery_topic(config), b"{}", 1, True, False), "is announced"))
+        assert "once it runs" in check_announcement(config).detail
+        for message, words in retained:
+            connection = Connection(config.mqtt, "node")
+            connection.open()
+            connection.publish(message)
+            assert wait_until(lambda: connection.pump(0.1) or connection.take_acknowledged())  # noqa: B023 - run at once
+            connection.close()
+            result = check_announcement(config)
+            assert words in result.detail and result.ok == (not result.mend)
