@@ -23,7 +23,7 @@ def level_pair(name: str, what: str) -> Tuple[Field, Field]:
 
 CALIBRATION = (
     Field("calibrated", "flag", "whether the levels re 20 uPa rest on a calibration; null without levels", True),
-    Field("calibrated_on", "text", "date of that calibration, YYYY-MM-DD", True),
+    Field("calibrated_on", "text", "date of that calibration, YYYY-MM-DD; null where a period had several", True),
     Field("calibration_method", "text", "what it rests on", True, ("calibrator", "data_sheet")),
     Field(
         "bandwidth_hz",

@@ -2,11 +2,13 @@
 
 import calendar
 import math
+import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.cli import main
 from edge.config import SummaryConfig, calendar_of
 from edge.errors import ConfigError
 from edge.levels.lden import NoiseDays
@@ -167,3 +169,22 @@ def test_what_is_no_name_of_the_list_is_no_time_zone(name):
 def test_parts_of_the_day_that_are_none_are_refused(zone, starts):
     with pytest.raises(ConfigError, match="_starts"):
         calendar_of(SummaryConfig(zone, *starts))
+
+
+def test_a_wrong_time_zone_is_one_line_and_status_2(tmp_path, capsys):
+    path = tmp_path / "node.toml"
+    path.write_text(
+        '[node]\nname = "corner"\n[[source]]\nname = "mic"\ntype = "microphone"\n'
+        '[summary]\ntime_zone = "Europe/Berln"\n',
+        encoding="utf-8",
+    )
+    assert main(["run", "--config", str(path), "--state-dir", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "[summary]: time_zone is 'Europe/Berln'" in line and "did you mean Europe/Berlin" in line
+
+
+def test_without_dateutil_only_who_names_a_time_zone_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "dateutil", None)
+    assert calendar_of(SummaryConfig()) is None
+    with pytest.raises(ConfigError, match="python-dateutil"):
+        calendar_of(SummaryConfig("Europe/Berlin"))

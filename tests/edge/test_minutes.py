@@ -93,6 +93,21 @@ def test_a_clock_that_is_set_hours_after_the_start_cuts_the_minute_and_all_that_
     _assert_no_moment_is_missing_or_told_twice(spans)
 
 
+def test_a_border_that_many_minutes_later_is_looked_back_at_has_its_own_monotonic_time():
+    street = Street(0, synced=False)
+    grid = MinuteGrid(street.clock)
+    street.give_block()
+    grid.advance(street.stream_s)
+    street.stream_s += 600.0  # lost, and counted
+    street.true_s += 600.0
+    street.give_block()
+    spans = grid.advance(street.stream_s)
+    assert len(spans) == 10
+    for span in spans:  # by it the minute is dated again, once the clock is set
+        assert span.end.monotonic_s - span.end.epoch_s == pytest.approx(1000.0 - START_S, abs=1e-3)
+        assert span.end.epoch_s == span.minute.epoch_s + 60.0
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(0, 2**16),
