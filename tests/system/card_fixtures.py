@@ -81,7 +81,7 @@ class VirtualCard:
         assert changed != lines
         self.set_controls("\n".join(changed) + "\n")
 
-    def controls(self) -> dict[str, str]:
+    def controls(self) -> "dict[str, str]":
         """As they are now."""
         lines = self._mixer.read_text().splitlines()
         return {line.split("|")[0]: line.split("|")[-1] for line in lines}
