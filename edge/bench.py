@@ -33,7 +33,7 @@ RATE_HZ = 48000  # what most USB microphones give
 STREET = Path(__file__).resolve().parent / "demonstration" / "street.ogg"
 _SOUND_S = 60.0
 _WARM_UP_S = 30.0  # the first windows are not full, the background is unknown for 20 s, caches are cold
-_STAGES = ("level", "resample", "log-mel", "model", "log-mel and model", "decision", "message")  # in their order
+_STAGES = ("sound levels", "level", "resample", "log-mel", "model", "log-mel and model", "decision", "message")  # in their order
 
 
 def measure_hops(
@@ -46,7 +46,9 @@ def measure_hops(
         duration_s: of the sound that counts; at least one hop is measured.
     """
     clock, dating, hop_s = StageClock(), SourceClock(), config.model.hop_s
-    pipeline = Pipeline(bundle, scorer, RATE_HZ, config.gate, config.events, hop_s, "bench", on_stage=clock)
+    pipeline = Pipeline(
+        bundle, scorer, RATE_HZ, config.gate, config.events, hop_s, "bench", on_stage=clock, levels=config.levels
+    )
     factory = MessageFactory(config.mqtt.root, "bench", bundle.id, new_boot_id(), bundle.labels)
     scorer.report_stages(clock)
     warm_up = int(math.ceil(_WARM_UP_S / hop_s))

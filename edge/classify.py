@@ -36,7 +36,14 @@ def classify_file(
     clock = SourceClock(start_time_of(start_time, path)) if start_time else None
     with source_from_config(source_config) as source:
         pipeline = Pipeline(
-            bundle, scorer, source.sample_rate_hz, config.gate, config.events, config.model.hop_s, "file"
+            bundle,
+            scorer,
+            source.sample_rate_hz,
+            config.gate,
+            config.events,
+            config.model.hop_s,
+            "file",
+            levels=config.levels,
         )
         try:
             while True:

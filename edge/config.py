@@ -68,6 +68,16 @@ class GateConfig(NamedTuple):
 
     over_background_db: float = 3.0  # loudest 125 ms of the window over the running background
     floor_dbfs: float = -75.0  # below this nothing is named
+    floor_db: Optional[float] = None  # of a calibrated source, instead: LAFmax of the window, dB re 20 uPa
+
+
+class LevelsConfig(NamedTuple):
+    """[levels]: sound levels, before the sound is resampled for the model."""
+
+    enabled: bool = True
+    third_octaves: bool = False
+    noise_floor_db: Optional[float] = None  # of a calibrated source, LAeq: levels below it are under range
+    noise_floor_dbfs: Optional[float] = None  # of one that is not calibrated
 
 
 class EventsConfig(NamedTuple):
@@ -146,6 +156,7 @@ class Config(NamedTuple):
     mqtt: MqttConfig = MqttConfig()
     model: ModelConfig = ModelConfig()
     gate: GateConfig = GateConfig()
+    levels: LevelsConfig = LevelsConfig()
     events: EventsConfig = EventsConfig()
     publish: PublishConfig = PublishConfig()
     store: StoreConfig = StoreConfig()
@@ -194,6 +205,7 @@ def config_from_mapping(values: Dict[str, Any]) -> Config:
         mqtt=_read_table(MqttConfig, "[mqtt]", values.get("mqtt", {})),
         model=_read_table(ModelConfig, "[model]", values.get("model", {})),
         gate=_read_table(GateConfig, "[gate]", values.get("gate", {})),
+        levels=_read_table(LevelsConfig, "[levels]", values.get("levels", {})),
         events=_read_table(EventsConfig, "[events]", values.get("events", {})),
         publish=_read_table(PublishConfig, "[publish]", values.get("publish", {})),
         store=_read_table(StoreConfig, "[store]", values.get("store", {})),
@@ -382,6 +394,22 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
             "[gate]: over_background_db is %g; expected 0 to 60" % gate.over_background_db,
         ),
         (-160 <= gate.floor_dbfs <= 0, "[gate]: floor_dbfs is %g; expected -160 to 0" % gate.floor_dbfs),
+        (
+            gate.floor_db is None or -20 <= gate.floor_db <= 140,
+            "[gate]: floor_db is %s; expected -20 to 140" % gate.floor_db,
+        ),
+        (
+            gate.floor_db is None or config.levels.enabled,
+            "[gate]: floor_db needs sound levels; set enabled = true under [levels], or leave it out",
+        ),
+        (
+            config.levels.noise_floor_db is None or -20 <= config.levels.noise_floor_db <= 140,
+            "[levels]: noise_floor_db is %s; expected -20 to 140" % config.levels.noise_floor_db,
+        ),
+        (
+            config.levels.noise_floor_dbfs is None or -160 <= config.levels.noise_floor_dbfs <= 0,
+            "[levels]: noise_floor_dbfs is %s; expected -160 to 0" % config.levels.noise_floor_dbfs,
+        ),
         (0 <= events.confirm_s <= 60, "[events]: confirm_s is %g; expected 0 to 60" % events.confirm_s),
         (
             0 < events.confirm_share <= 1,

@@ -31,6 +31,7 @@ def decide(
     bundle: Bundle,
     gate: GateConfig,
     off_ratio: float,
+    level_db: Optional[float] = None,
 ) -> Verdict:
     """Judge one window.
 
@@ -39,6 +40,7 @@ def decide(
         level_dbfs: loudest 125 ms of the window; None for digital silence.
         background_dbfs: running background; None while it is unknown: then the floor alone gates.
         off_ratio: share of its threshold that keeps a class's running event alive.
+        level_db: LAFmax of the window, dB re 20 uPa; None where the source is not calibrated.
     """
     known = np.asarray(logits[: len(bundle.labels)], np.float64)
     probabilities = softmax(known / bundle.decision.temperature)
@@ -49,7 +51,7 @@ def decide(
         return Verdict(scores, None, 0.0, foreign, (), (), "silence")
     label = max(bundle.labels, key=lambda name: scores[name])
     reason: Optional[str] = None
-    if not gate_open(level_dbfs, background_dbfs, gate):
+    if not gate_open(level_dbfs, background_dbfs, gate, level_db):
         reason = "below_gate"
     elif foreign >= rule.threshold:
         reason = "foreign"
@@ -63,11 +65,18 @@ def decide(
     return Verdict(scores, label, scores[label], foreign, accepted, sustained, reason)
 
 
-def gate_open(level_dbfs: float, background_dbfs: Optional[float], gate: GateConfig) -> bool:
-    """Is a sound loud enough to be named: over the floor, and over the background where that is known?"""
-    if level_dbfs < gate.floor_dbfs:
-        return False
-    return background_dbfs is None or level_dbfs >= background_dbfs + gate.over_background_db
+def gate_open(
+    level_dbfs: float, background_dbfs: Optional[float], gate: GateConfig, level_db: Optional[float] = None
+) -> bool:
+    """Is a sound loud enough to be named: over the floor, and over the background where that is known?
+
+    The floor in dB re 20 uPa stands in for the other wherever there is one and the sound's level is known so.
+    """
+    if gate.floor_db is not None and level_db is not None:
+        is_over_floor = level_db >= gate.floor_db
+    else:
+        is_over_floor = level_dbfs >= gate.floor_dbfs
+    return is_over_floor and (background_dbfs is None or level_dbfs >= background_dbfs + gate.over_background_db)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Optional
 import numpy as np
 
 FRAME_S = 0.125
-_KEPT_S = 300.0
+KEPT_S = 300.0  # what is older is forgotten: no event's end is sought there
 _AHEAD_S = 60.0  # a block may bring so much more than the window that is judged
 _BACKGROUND_PERCENTILE = 10.0
 _BACKGROUND_AFTER_S = 20.0  # before that, a sound that fills a short recording would be taken for its background
@@ -29,7 +29,7 @@ class Envelope:
         self._known_background_dbfs = background_dbfs
         self._frame_samples = int(round(sample_rate_hz * FRAME_S))
         self._sample_rate_hz = sample_rate_hz
-        self._kept = int(_KEPT_S / FRAME_S)
+        self._kept = int(KEPT_S / FRAME_S)
         self._ring_dbfs = np.full(self._kept + int(_AHEAD_S / FRAME_S), np.nan, np.float32)
         self._frames = 0  # complete ones since the stream's first sample
         self._energy, self._energy_samples = 0.0, 0  # of the frame under way

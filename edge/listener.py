@@ -266,6 +266,7 @@ class Listener:
             config.model.hop_s,
             "%s-%d" % (self._id_prefix, self._generation),
             latest.background_dbfs if latest is not None else None,
+            levels=config.levels,
         )
 
     def _count_gap(self, lost_s: float, reason: str) -> None:

@@ -4,11 +4,12 @@ from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from edge.config import EventsConfig, GateConfig
+from edge.config import EventsConfig, GateConfig, LevelsConfig
 from edge.decision import Verdict, decide
-from edge.envelope import Envelope
+from edge.envelope import KEPT_S, Envelope
 from edge.events import EventDetector
-from edge.records import AudioBlock, Classification, EventChange, WindowScores
+from edge.levels.stream import StreamLevels
+from edge.records import AudioBlock, Calibration, Classification, EventChange, LevelFrame, WindowScores
 from edge.resample import StreamResampler
 from edge.scorer import Scorer
 from edge.timing import OnStage, ignore_stage
@@ -22,6 +23,7 @@ class Heard(NamedTuple):
 
     classifications: List[Classification]
     events: List[EventChange]
+    levels: List[LevelFrame]  # of all sound, eighths of a second; none where levels are not wanted
 
 
 class ClipAnswer(NamedTuple):
@@ -32,13 +34,19 @@ class ClipAnswer(NamedTuple):
 
 
 class Pipeline:
-    """Resampling, scoring, decision and events of one source.
+    """Sound levels, resampling, scoring, decision and events of one source.
+
+    `calibration` may be set at any time: the gate's floor in dB re 20 uPa needs one.
 
     Args:
         scorer: owned by the caller, used by this pipeline alone.
         id_prefix: makes event ids unique among sources and starts of the node.
         background_dbfs: the running background, where it is known from before.
         on_stage: told where the time goes (`edge.bench`).
+        levels: what of the sound levels is wanted.
+
+    Raises:
+        LevelsError: sound levels are wanted, and SciPy is not there.
     """
 
     def __init__(
@@ -52,6 +60,7 @@ class Pipeline:
         id_prefix: str,
         background_dbfs: Optional[float] = None,
         on_stage: OnStage = ignore_stage,
+        levels: LevelsConfig = LevelsConfig(),
     ) -> None:
         self._bundle, self._scorer, self._gate, self._off_ratio = bundle, scorer, gate, events.off_ratio
         self._on_stage = on_stage
@@ -59,6 +68,9 @@ class Pipeline:
         self._resampler = StreamResampler(sample_rate_hz, bundle.frontend.sample_rate_hz)
         self._envelope = Envelope(sample_rate_hz, background_dbfs)
         self._detector = EventDetector(bundle.labels, events, self._envelope, hop_s, id_prefix)
+        reach_s = KEPT_S + bundle.frontend.window_s + events.confirm_s + events.merge_gap_s + 2.0 * hop_s
+        self._levels = StreamLevels(levels, sample_rate_hz, reach_s)
+        self.calibration: Optional[Calibration] = None
         self._base_s = 0.0  # of the stretch since the last gap
         self._heard_s = 0.0
         self._logit_sum = np.zeros(bundle.n_outputs)
@@ -70,15 +82,27 @@ class Pipeline:
         """Labels whose event is running."""
         return self._detector.active_labels
 
+    @property
+    def bandwidth_hz(self) -> Optional[float]:
+        """Of the sound levels: None where their weightings hold to 16 kHz, else the highest frequency in them."""
+        return self._levels.bandwidth_hz
+
+    @property
+    def band_names(self) -> Tuple[str, ...]:
+        """Of the third octaves, in the order in which the levels tell them."""
+        return self._levels.band_names
+
     def push(self, block: AudioBlock) -> Heard:
         """Take one block.  A block of another rate than the pipeline's is the caller's mistake: ValueError."""
         if block.sample_rate_hz != self.sample_rate_hz:
             raise ValueError("a block of %d Hz in a pipeline of %d Hz" % (block.sample_rate_hz, self.sample_rate_hz))
-        heard = Heard([], [])
+        heard = Heard([], [], [])
         if block.gap is not None:
             heard = self._break("gap")
             self._envelope.skip(block.first_sample)
             self._base_s = block.first_sample / float(self.sample_rate_hz)
+        heard.levels.extend(self._levels.push(block.samples, block.first_sample))
+        self._on_stage("sound levels")
         self._envelope.push(block.samples)
         self._heard_s = (block.first_sample + len(block.samples)) / float(self.sample_rate_hz)
         self._on_stage("level")
@@ -101,15 +125,19 @@ class Pipeline:
         """
         if self._windows == 0:
             return None
-        loud = self._loudest_dbfs if self._open_windows or self._loudest_dbfs is None else -200.0
-        verdict = decide(self._logit_sum / self._windows, loud, None, self._bundle, self._gate, self._off_ratio)
+        loud = self._loudest_dbfs
+        if loud is not None:  # where it was open, it was so by the level of then, re 20 uPa perhaps
+            loud = max(loud, self._gate.floor_dbfs) if self._open_windows else -200.0
+        gate = self._gate._replace(floor_db=None)
+        verdict = decide(self._logit_sum / self._windows, loud, None, self._bundle, gate, self._off_ratio)
         return ClipAnswer(verdict, self._windows)
 
     def _break(self, end_reason: str) -> Heard:
         self._envelope.stop()
-        heard = self._judge(self._scorer.push(self._resampler.flush()), Heard([], []))
+        heard = Heard([], [], self._levels.stop())
+        heard = self._judge(self._scorer.push(self._resampler.flush()), heard)
         heard = self._judge(self._scorer.finish(), heard)
-        heard.events.extend(self._detector.finish(end_reason))
+        heard.events.extend(self._levels.join(self._detector.finish(end_reason)))
         self._resampler.reset()
         return heard
 
@@ -120,7 +148,10 @@ class Pipeline:
             # the filter's tail may reach a fraction of a millisecond past the last sample heard
             end_s = max(start_s, min(self._base_s + answer.end_sample / rate_hz, self._heard_s))
             level_dbfs, background_dbfs = self._loudest(start_s, end_s), self._envelope.background_dbfs(end_s)
-            verdict = decide(answer.logits, level_dbfs, background_dbfs, self._bundle, self._gate, self._off_ratio)
+            level_db = self._levels.highest_db(start_s, end_s, self.calibration)
+            verdict = decide(
+                answer.logits, level_dbfs, background_dbfs, self._bundle, self._gate, self._off_ratio, level_db
+            )
             self._remember(answer, verdict, level_dbfs)
             heard.classifications.append(
                 Classification(
@@ -136,7 +167,7 @@ class Pipeline:
                     verdict.reason,
                 )
             )
-            heard.events.extend(self._detector.push(start_s, end_s, verdict))
+            heard.events.extend(self._levels.join(self._detector.push(start_s, end_s, verdict)))
         return heard
 
     def _loudest(self, start_s: float, end_s: float) -> Optional[float]:

@@ -61,6 +61,9 @@ class EventChange(NamedTuple):
     score_max: float
     score_mean: float
     start_uncertainty_s: float  # half width of the span in which the true start lies
+    laeq_dbfs: Optional[float] = None  # A-weighted mean level of the event so far
+    lafmax_dbfs: Optional[float] = None  # its highest A-weighted Fast level
+    background_la90_dbfs: Optional[float] = None  # LA90 of the 60 s before it, other events left out
 
 
 class LevelFrame(NamedTuple):

@@ -62,7 +62,7 @@ class Stages:
         logits = self._time("model", lambda: self._runtime.infer(window))
         classification, verdict = self._time("decision", lambda: self._decide(logits, start_s, end_s))
         events = self._time("events", lambda: self._detector.push(start_s, end_s, verdict))
-        self._time("messages", lambda: _build(self._factory, self._clock, Heard([classification], events)))
+        self._time("messages", lambda: _build(self._factory, self._clock, Heard([classification], events, [])))
 
     def close(self) -> None:
         """Release the model."""
