@@ -33,7 +33,16 @@ RATE_HZ = 48000  # what most USB microphones give
 STREET = Path(__file__).resolve().parent / "demonstration" / "street.ogg"
 _SOUND_S = 60.0
 _WARM_UP_S = 30.0  # the first windows are not full, the background is unknown for 20 s, caches are cold
-_STAGES = ("sound levels", "level", "resample", "log-mel", "model", "log-mel and model", "decision", "message")  # in their order
+_STAGES = (
+    "sound levels",
+    "level",
+    "resample",
+    "log-mel",
+    "model",
+    "log-mel and model",
+    "decision",
+    "message",
+)  # in their order
 
 
 def measure_hops(

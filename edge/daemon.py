@@ -10,6 +10,8 @@ from edge.clock import new_boot_id
 from edge.config import Config, SourceConfig
 from edge.home_assistant import Announcer
 from edge.interrupted import restart_ends
+from edge.levels.filtering import scipy_signal
+from edge.levels.third_octaves import band_names
 from edge.listener import Listener
 from edge.messages import MessageFactory
 from edge.namesake import NameGuard
@@ -43,6 +45,9 @@ class Daemon:
         store: owned by the caller, who closes it afterwards; one in memory where None.
         state_directory: where engines are kept; None: this node hears on the processor.
         notifier: the line to systemd; $NOTIFY_SOCKET's where None.
+
+    Raises:
+        LevelsError: sound levels are wanted, and SciPy is not there.
     """
 
     def __init__(
@@ -60,7 +65,12 @@ class Daemon:
         self._supervision = Supervision(self._notifier)
         self._boot_id = boot_id = new_boot_id()
         names = [source.name for source in config.source]
-        self._factory = MessageFactory(config.mqtt.root, config.node.name, bundle.id, boot_id, bundle.labels, names)
+        bands = band_names() if config.levels.enabled and config.levels.third_octaves else ()
+        if config.levels.enabled:
+            scipy_signal()  # without it the node would fail at its first sound, when nobody looks any more
+        self._factory = MessageFactory(
+            config.mqtt.root, config.node.name, bundle.id, boot_id, bundle.labels, names, bands
+        )
         self._started_s = time.monotonic()
         self._store = store if store is not None else MemoryStore()
         self._name_guard = NameGuard(

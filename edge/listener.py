@@ -202,6 +202,7 @@ class Listener:
                 self._news.set_fault(source.fault)
                 if self.status == "offline" and pipeline is not None and not is_broken_off:
                     self._tell(pipeline.finish("gap"), pipeline)  # nobody knows when sound comes again
+                    self._news.break_off()
                     self._summaries.break_off()
                     is_broken_off = True
                 if block is None:
@@ -220,6 +221,7 @@ class Listener:
         finally:
             if pipeline is not None:
                 self._tell(pipeline.finish("stop"), pipeline)
+                self._news.break_off()
                 self._tell_state(pipeline)
             self._summaries.finish()
 
@@ -227,6 +229,7 @@ class Listener:
         if block.gap is not None:
             self._count_gap(block.gap.lost_samples / float(block.sample_rate_hz), block.gap.reason)
         began_s = time.monotonic()
+        pipeline.calibration = self._calibration.state.calibration
         heard = pipeline.push(block)
         self._measure(heard, began_s)
         self._tell(heard, pipeline)
@@ -255,6 +258,7 @@ class Listener:
     def _new_pipeline(self, scorer: Scorer, sample_rate_hz: int, old: Optional[Pipeline]) -> Pipeline:
         if old is not None:  # a device came back with another rate
             self._tell(old.finish("gap"), old)
+            self._news.break_off()
         config, latest = self._config, self._news.latest
         self._generation += 1
         return Pipeline(
@@ -276,8 +280,9 @@ class Listener:
 
     def _tell(self, heard: Heard, pipeline: Pipeline) -> None:
         self.counts = self.counts._replace(windows=self.counts.windows + len(heard.classifications))
-        self._news.tell_heard(heard)
-        self._summaries.note((), pipeline.sample_rate_hz, Condition(self._calibration.state.calibration), heard.events)
+        self._news.tell_heard(heard, pipeline)
+        condition = pipeline.condition or Condition()
+        self._summaries.note(heard.levels, pipeline.sample_rate_hz, condition, heard.events)
 
     def _tell_state(self, pipeline: Optional[Pipeline]) -> None:
         self._news.tell_state(pipeline.active_labels if pipeline is not None else ())

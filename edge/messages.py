@@ -10,6 +10,9 @@ import threading
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from edge.clock import SourceClock, UtcTime, read_machine_boot_id
+from edge.levels.period import calibration_values
+from edge.levels.told import told_levels
+from edge.levels.totals import Condition
 from edge.message_fields import (
     BAND_PLACEHOLDER,
     COMMON_FIELDS,
@@ -153,8 +156,14 @@ class MessageFactory:
         values.update(("score_" + label, score) for label, score in classification.scores.items())
         return self.build("classification", end, values, source)
 
-    def build_event(self, source: str, change: EventChange, clock: SourceClock) -> Message:
-        """Start, update or end of an event.  `time` is its start for the first, its end for the others."""
+    def build_event(
+        self, source: str, change: EventChange, clock: SourceClock, condition: Optional[Condition] = None
+    ) -> Message:
+        """Start, update or end of an event.  `time` is its start for the first, its end for the others.
+
+        Args:
+            condition: under which its levels were taken; None: there are none.
+        """
         start, end = clock.utc_of_all(change.start_s, change.end_s)
         values = {
             "event_id": change.event_id,
@@ -169,6 +178,13 @@ class MessageFactory:
             "start_uncertainty_s": change.start_uncertainty_s,
             "replayed": False,
         }
+        levels = {
+            "laeq": change.laeq_dbfs,
+            "lafmax": change.lafmax_dbfs,
+            "background_la90": change.background_la90_dbfs,
+        }
+        values.update(told_levels(levels, condition.calibration if condition is not None else None))
+        values.update(calibration_values([condition] if condition is not None else []))
         return self.build("event", start if change.phase == "start" else end, values, source)
 
     def build_state(
@@ -179,9 +195,14 @@ class MessageFactory:
         level_dbfs: Optional[float],
         background_dbfs: Optional[float],
         fault: Optional[Fault] = None,
+        levels: Optional[JsonObject] = None,
     ) -> Message:
-        """What sounds now, and what keeps the source from hearing."""
-        values: JsonObject = {"level_dbfs": level_dbfs, "background_dbfs": background_dbfs}
+        """What sounds now, and what keeps the source from hearing.
+
+        Args:
+            levels: fields of the sound levels, where there are any.
+        """
+        values: JsonObject = dict(levels or {}, level_dbfs=level_dbfs, background_dbfs=background_dbfs)
         values.update(fault=fault.code if fault else None, fault_detail=fault.message if fault else None)
         values.update(("active_" + label, "ON" if label in active_labels else "OFF") for label in self._labels)
         return self.build("state", time, values, source)

@@ -9,12 +9,14 @@ from edge.decision import Verdict, decide
 from edge.envelope import KEPT_S, Envelope
 from edge.events import EventDetector
 from edge.levels.stream import StreamLevels
+from edge.levels.totals import Condition
 from edge.records import AudioBlock, Calibration, Classification, EventChange, LevelFrame, WindowScores
 from edge.resample import StreamResampler
 from edge.scorer import Scorer
 from edge.timing import OnStage, ignore_stage
 from engines.bundle import Bundle
 
+_LEVELS = LevelsConfig()
 _SILENCE_DBFS = -159.0  # the envelope's floor is -160: nothing but zeros
 
 
@@ -60,7 +62,7 @@ class Pipeline:
         id_prefix: str,
         background_dbfs: Optional[float] = None,
         on_stage: OnStage = ignore_stage,
-        levels: LevelsConfig = LevelsConfig(),
+        levels: LevelsConfig = _LEVELS,
     ) -> None:
         self._bundle, self._scorer, self._gate, self._off_ratio = bundle, scorer, gate, events.off_ratio
         self._on_stage = on_stage
@@ -83,9 +85,9 @@ class Pipeline:
         return self._detector.active_labels
 
     @property
-    def bandwidth_hz(self) -> Optional[float]:
-        """Of the sound levels: None where their weightings hold to 16 kHz, else the highest frequency in them."""
-        return self._levels.bandwidth_hz
+    def condition(self) -> Optional[Condition]:
+        """Under what the sound levels are taken; None where none are wanted."""
+        return self._levels.condition(self.calibration)
 
     @property
     def band_names(self) -> Tuple[str, ...]:

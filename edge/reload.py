@@ -9,6 +9,7 @@ from typing import Callable, List, Optional, Tuple
 from edge.config import Config, SourceConfig
 from edge.connection import Connection
 from edge.errors import EdgeError
+from edge.levels.filtering import scipy_signal
 from edge.scorer_choice import choose_scorer
 from edge.sources import source_from_config
 from edge.sources.devices import DeviceMissingError, choose_device, list_devices
@@ -24,6 +25,7 @@ def is_new_node(old: Config, new: Config, *, is_same_model: bool) -> bool:
     return (
         not is_same_model
         or _of_node(old) != _of_node(new)
+        or old.levels.third_octaves != new.levels.third_octaves
         or [source.name for source in old.source] != [source.name for source in new.source]
     )
 
@@ -87,6 +89,8 @@ class Reload:
                 scorer.run_selftest()
         else:
             bundle = self._old_bundle
+        if config.levels.enabled:
+            scipy_signal()
         if config.mqtt != self._old_config.mqtt:
             Connection(config.mqtt, config.node.name).abort()  # reads its files
         for source in config.source:

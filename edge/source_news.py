@@ -6,8 +6,9 @@ from typing import Callable, Optional, Tuple
 
 from edge.clock import SourceClock
 from edge.config import PublishConfig
+from edge.level_news import LevelNews
 from edge.messages import MessageFactory
-from edge.pipeline import Heard
+from edge.pipeline import Heard, Pipeline
 from edge.records import Classification, Message
 from edge.sources.faults import Fault
 
@@ -37,6 +38,7 @@ class SourceNews:
         frames_per_s: float,
     ) -> None:
         self._name, self._clock, self._factory, self._publish, self._config = name, clock, factory, publish, config
+        self._levels = LevelNews(name, clock, factory, publish)
         self._grace_s = 1.0 / frames_per_s  # hops are whole frames, and one may be that much shorter
         self._active: Tuple[str, ...] = ()
         self._next_classification_s = self._next_state_s = 0.0
@@ -59,6 +61,7 @@ class SourceNews:
             latest.level_dbfs if latest is not None else None,
             latest.background_dbfs if latest is not None else None,
             self.fault,
+            self._levels.state_values,
         )
 
     def set_status(self, status: str) -> None:
@@ -74,8 +77,9 @@ class SourceNews:
         if is_news:
             self._publish(self.state_message())
 
-    def tell_heard(self, heard: Heard) -> None:
-        """Every event, and classifications as often as configured."""
+    def tell_heard(self, heard: Heard, pipeline: Pipeline) -> None:
+        """Every event, levels each second, and classifications as often as configured."""
+        self._levels.take(heard.levels, pipeline.sample_rate_hz, pipeline.condition, pipeline.band_names)
         for classification in heard.classifications:
             self.latest = classification
             if classification.end_s >= self._next_classification_s - self._grace_s:
@@ -84,12 +88,20 @@ class SourceNews:
         for event in heard.events:
             at_s = event.start_s if event.phase == "start" else event.end_s
             _LOGGER.info("source %s: %s of %s at %.1f s", self._name, event.phase, event.label, at_s)
-            self._publish(self._factory.build_event(self._name, event, self._clock))
+            self._publish(self._factory.build_event(self._name, event, self._clock, pipeline.condition))
+
+    def break_off(self) -> None:
+        """Nobody knows when sound comes again: tell what there is of the second under way."""
+        self._levels.finish()
 
     def tell_state(self, active: Tuple[str, ...]) -> None:
-        """On change, and from time to time."""
+        """On change, and from time to time; the levels in it are those since the last one that came by the clock."""
         now_s = time.monotonic()
-        if active == self._active and now_s < self._next_state_s:
+        is_due = now_s >= self._next_state_s
+        if active == self._active and not is_due:
             return
-        self._active, self._next_state_s = active, now_s + self._config.state_interval_s
+        self._active = active
         self._publish(self.state_message())
+        if is_due:
+            self._next_state_s = now_s + self._config.state_interval_s
+            self._levels.begin_state()

@@ -108,7 +108,7 @@ class EventLevels:
         return max(levels) if levels else None
 
     def _between(self, start_s: float, end_s: float) -> List[_Moment]:
-        """Moments whose middle lies there, and that were over by then: a frame under way depends on the blocks' size."""
+        """Moments whose middle lies there, and that were over by then: one under way depends on the blocks' size."""
         found = []
         for moment in reversed(self._moments):
             if moment.middle_s < start_s:

@@ -14,6 +14,7 @@ from edge.levels.filtering import ExponentialAverage, SectionFilter
 from edge.levels.overload import count_overloaded
 from edge.levels.peaks import PeakFinder
 from edge.levels.third_octaves import ThirdOctaves
+from edge.levels.totals import SILENCE
 from edge.levels.weighting import bandwidth_of_rate, weighting_sections
 from edge.records import LevelFrame
 
@@ -21,7 +22,6 @@ FRAMES_PER_S = 8
 FAST_S, SLOW_S = 0.125, 1.0  # IEC 61672-1:2013, 5.8
 _SETTLED_S = 0.25  # a converter's offset is through the filters by then (10 Hz: -90 dB)
 _FAST_AFTER_S, _SLOW_AFTER_S = 1.0, 8.0  # the averages have come to 0.02 dB of what they would have been
-_SILENCE = 1e-16  # mean square, -160 dB: what is below it is nothing but zeros and what filters still remember of sound
 _BANDS_AFTER_S = 1.0  # those at 25 Hz take so long
 _MOST_FRAMES = 8  # at once: more would only take memory
 
@@ -186,4 +186,4 @@ def _unheard(first: int, end: int) -> LevelFrame:
 
 
 def _level(mean_square: float) -> Optional[float]:
-    return 10.0 * math.log10(mean_square) if mean_square > _SILENCE else None
+    return 10.0 * math.log10(mean_square) if mean_square > SILENCE else None

@@ -132,15 +132,7 @@ def _levels(heard: Dict[Condition, LevelTotals]) -> JsonObject:
 
 
 def _levels_of(totals: LevelTotals) -> Dict[str, Any]:
-    levels: Dict[str, Any] = {
-        "laeq": totals.mean_level(totals.energy_a),
-        "lceq": totals.mean_level(totals.energy_c),
-        "lzeq": totals.mean_level(totals.energy_z),
-        "lafmax": totals.lafmax_dbfs,
-        "lafmin": totals.lafmin_dbfs,
-        "lasmax": totals.lasmax_dbfs,
-        "lcpeak": totals.lcpeak_dbfs,
-    }
+    levels: Dict[str, Any] = totals.levels()
     levels.update(("la%d" % percent, totals.laf.exceeded(percent)) for percent in _PERCENTILES)
     return levels
 

@@ -7,6 +7,8 @@ import numpy as np
 from edge.config import LevelsConfig
 from edge.levels.event_levels import EventLevels
 from edge.levels.meter import LevelMeter
+from edge.levels.told import condition_of
+from edge.levels.totals import Condition
 from edge.records import Calibration, EventChange, LevelFrame
 
 
@@ -21,13 +23,13 @@ class StreamLevels:
     """
 
     def __init__(self, config: LevelsConfig, sample_rate_hz: int, reach_s: float) -> None:
+        self._config = config
         self._meter = LevelMeter(sample_rate_hz, config.third_octaves) if config.enabled else None
         self._events = EventLevels(sample_rate_hz, reach_s)
 
-    @property
-    def bandwidth_hz(self) -> Optional[float]:
-        """None where the weightings hold to 16 kHz; else the highest frequency in the levels."""
-        return self._meter.bandwidth_hz if self._meter is not None else None
+    def condition(self, calibration: Optional[Calibration]) -> Optional[Condition]:
+        """Under what the levels are taken; None where none are wanted."""
+        return condition_of(self._config, self._meter.bandwidth_hz, calibration) if self._meter is not None else None
 
     @property
     def band_names(self) -> Tuple[str, ...]:

@@ -83,6 +83,11 @@ class ThirdOctaves:
         return samples[first::2]
 
 
+def band_names() -> Tuple[str, ...]:
+    """Of all bands that there can be."""
+    return tuple(band_name(hz) for hz in NOMINAL_HZ)
+
+
 def band_name(nominal_hz: float) -> str:
     """As in the names of fields: 31_5hz, 1000hz."""
     return ("%g" % nominal_hz).replace(".", "_") + "hz"

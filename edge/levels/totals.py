@@ -1,10 +1,12 @@
 """What the level frames of a stretch of time come to, as far as it can be joined with that of another stretch."""
 
 import math
-from typing import NamedTuple, Optional, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from edge.levels.histogram import LevelHistogram
 from edge.records import Calibration, LevelFrame
+
+SILENCE = 1e-16  # mean square, -160 dB: below it is nothing but zeros, and what filters still remember of sound
 
 
 class Condition(NamedTuple):
@@ -62,6 +64,18 @@ class LevelTotals:
         self._widen(*[None if level is None else level + shift_db for level in extremes])
         self.laf.merge(other.laf, shift_db)
 
+    def levels(self) -> Dict[str, Optional[float]]:
+        """Means and extremes by their names in messages, without the histogram's percentiles."""
+        return {
+            "laeq": self.mean_level(self.energy_a),
+            "lceq": self.mean_level(self.energy_c),
+            "lzeq": self.mean_level(self.energy_z),
+            "lafmax": self.lafmax_dbfs,
+            "lafmin": self.lafmin_dbfs,
+            "lasmax": self.lasmax_dbfs,
+            "lcpeak": self.lcpeak_dbfs,
+        }
+
     def mean_level(self, energy: float) -> Optional[float]:
         """The level of an energy of its own, spread over the time heard; None for none."""
         return level_of(energy, self.heard_s)
@@ -81,14 +95,15 @@ class LevelTotals:
 
 def level_of(energy: float, time_s: float) -> Optional[float]:
     """The mean level of an energy over a time; None where there is nothing, never minus infinity."""
-    return 10.0 * math.log10(energy / time_s) if energy > 0.0 and time_s > 0.0 else None
+    return 10.0 * math.log10(energy / time_s) if time_s > 0.0 and energy > SILENCE * time_s else None
 
 
 def split_frame(frame: LevelFrame, at_sample: int) -> Tuple[LevelFrame, LevelFrame]:
     """One frame as two, where a minute ends within it.
 
     Its energy is shared out by time, as if it had been even: nothing is lost or told twice. Levels that are sampled at
-    its end, and the extremes of all of it, stay with the part that holds the end.
+    its end, and the extremes of all of it, stay with the part that holds the end; so do the third octaves, which tell of
+    a whole second.
 
     Args:
         at_sample: where the second part begins, within the frame.
@@ -99,7 +114,6 @@ def split_frame(frame: LevelFrame, at_sample: int) -> Tuple[LevelFrame, LevelFra
     heard = int(round(frame.heard_samples * (at_sample - frame.first_sample) / float(whole)))
     share = heard / float(frame.heard_samples) if frame.heard_samples else 0.0
     energies = (frame.energy_a, frame.energy_c, frame.energy_z)
-    bands = frame.band_energies
     left = LevelFrame(
         frame.first_sample,
         at_sample,
@@ -113,7 +127,7 @@ def split_frame(frame: LevelFrame, at_sample: int) -> Tuple[LevelFrame, LevelFra
         None,
         None,
         None,
-        None if bands is None else tuple(energy * share for energy in bands),
+        None,
     )
     right = frame._replace(
         first_sample=at_sample,
@@ -122,7 +136,6 @@ def split_frame(frame: LevelFrame, at_sample: int) -> Tuple[LevelFrame, LevelFra
         energy_a=energies[0] - left.energy_a,
         energy_c=energies[1] - left.energy_c,
         energy_z=energies[2] - left.energy_z,
-        band_energies=None if bands is None else tuple(energy * (1.0 - share) for energy in bands),
     )
     return left, right
 

@@ -16,7 +16,7 @@ from edge.timing import Spent, StageClock
 from engines.bundle import load_bundle, sha256_of_file
 from tests.engines.bundles import write_tiny_bundle
 
-STAGES = ["level", "resample", "log-mel", "model", "decision", "message"]
+STAGES = ["sound levels", "level", "resample", "log-mel", "model", "decision", "message"]
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def test_a_whole_number_serves_where_a_number_is_expected(tmp_path):
         ("[sources]\n", "'sources'", "'source'"),
         ('[mqtt]\nhots = "broker"\n', "'hots'", "'host'"),
         ("[model]\nhop = 1.0\n", "'hop'", "'hop_s'"),
-        ("[gate]\nfloor_db = -60.0\n", "'floor_db'", "'floor_dbfs'"),
+        ("[gate]\nfloor_dbsf = -60.0\n", "'floor_dbsf'", "'floor_dbfs'"),
         ("sampel_rate_hz = 48000\n", "'sampel_rate_hz'", "'sample_rate_hz'"),
     ],
 )

@@ -124,8 +124,7 @@ def test_node_and_source_say_that_they_come_and_go(heard):
 
 def test_every_type_of_message_is_sent_as_its_definition_says(heard):
     kinds = {type_of(message.topic) for message in heard.published}
-    to_come = {"level"}  # defined, not sent yet
-    assert kinds == set(MESSAGE_TYPES) - {"check"} - to_come
+    assert kinds == set(MESSAGE_TYPES) - {"check"}
     for message in heard.published:
         kind = MESSAGE_TYPES[type_of(message.topic)]
         assert (message.qos, message.retain) == (kind.qos, kind.retain)
@@ -156,6 +155,29 @@ def test_the_tone_is_one_event_with_one_end_where_it_sounded(heard):
     began_ms = values_of(heard, "classification")[-1]["ts_ms"] - 5000  # the last window ends with the recording
     assert start["ts_ms"] - began_ms == pytest.approx(1500, abs=500)
     assert end["duration_s"] == pytest.approx(2.0, abs=0.5)
+
+
+def test_levels_are_told_each_second_and_the_event_says_how_loud_it_was(heard):
+    levels = values_of(heard, "level")
+    seconds = ["2026-10-01T12:34:57.000Z", "2026-10-01T12:34:58.000Z", "2026-10-01T12:34:59.000Z"]
+    seconds += ["2026-10-01T12:35:00.000Z", "2026-10-01T12:35:01.000Z", "2026-10-01T12:35:02.000Z"]
+    assert [value["start"] for value in levels] == seconds[:-1]
+    assert [value["time"] for value in levels] == [value["end"] for value in levels] == seconds[1:]
+    assert [value["valid_percent"] for value in levels] == [75.0, 100.0, 100.0, 100.0, 100.0]  # filters settle at first
+    bed_dbfs, tone_dbfs = -54.0, -17.0  # noise of 2e-3; a sine of 0.2
+    assert levels[0]["lzeq_dbfs"] == pytest.approx(bed_dbfs, abs=0.3) and levels[0]["lafmax_dbfs"] is None
+    assert levels[2]["lzeq_dbfs"] == pytest.approx(tone_dbfs, abs=0.1)
+    assert levels[2]["laeq_dbfs"] == pytest.approx(tone_dbfs - 4.1, abs=0.3)  # A at 440 Hz
+    assert all(
+        (value["calibrated"], value["laeq_db"], value["bandwidth_hz"]) == (False, None, 8000) for value in levels
+    )
+    start, end = values_of(heard, "event")
+    assert end["lafmax_dbfs"] == pytest.approx(tone_dbfs - 4.1, abs=0.4)
+    assert end["laeq_dbfs"] == pytest.approx(tone_dbfs - 4.1, abs=1.0)
+    assert (start["calibrated"], end["laeq_db"], end["background_la90_dbfs"]) == (False, None, None)  # 1.5 s are few
+    assert start["lafmax_dbfs"] == pytest.approx(tone_dbfs - 4.1, abs=0.4)
+    loudest = max(value["lafmax_dbfs"] for value in values_of(heard, "state") if value["lafmax_dbfs"] is not None)
+    assert loudest == pytest.approx(tone_dbfs - 4.1, abs=0.4)
 
 
 def test_state_follows_the_event(heard):

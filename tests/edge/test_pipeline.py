@@ -69,9 +69,10 @@ def assert_same(left, right):
         assert a.scores == pytest.approx(b.scores, abs=1e-4) and a.foreign == pytest.approx(b.foreign, abs=1e-4)
         assert a.level_dbfs == pytest.approx(b.level_dbfs, abs=0.01)
         assert a.background_dbfs == pytest.approx(b.background_dbfs, abs=0.01)
-    assert [e._replace(score_max=0, score_mean=0) for e in left[1]] == [
-        e._replace(score_max=0, score_mean=0) for e in right[1]
+    assert [e._replace(score_max=0, score_mean=0, laeq_dbfs=0) for e in left[1]] == [
+        e._replace(score_max=0, score_mean=0, laeq_dbfs=0) for e in right[1]
     ]
+    assert [e.laeq_dbfs for e in left[1]] == pytest.approx([e.laeq_dbfs for e in right[1]], abs=1e-9)
     assert left[2].windows == right[2].windows
     assert left[2].verdict.scores == pytest.approx(right[2].verdict.scores, abs=1e-4)
     assert left[2].verdict.accepted == right[2].verdict.accepted
