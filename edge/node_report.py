@@ -48,8 +48,11 @@ class NodeReport:
 
     @property
     def has_news(self) -> bool:
-        """Whether `info` would say of another runtime: the GPU has taken over, or has failed."""
-        return self._runtime() != self._told_runtime
+        """Whether `info` would say of another runtime: the GPU has taken over, or has failed.
+
+        The first `info` goes with the connection.
+        """
+        return self._told_runtime not in ("", self._runtime())
 
     def info_message(self) -> Message:
         """What the node is: versions, model, place."""
