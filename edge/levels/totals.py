@@ -102,8 +102,8 @@ def split_frame(frame: LevelFrame, at_sample: int) -> Tuple[LevelFrame, LevelFra
     """One frame as two, where a minute ends within it.
 
     Its energy is shared out by time, as if it had been even: nothing is lost or told twice. Levels that are sampled at
-    its end, and the extremes of all of it, stay with the part that holds the end; so do the third octaves, which tell of
-    a whole second.
+    its end, and the extremes of all of it, stay with the part that holds the end; so do third octaves, which tell
+    of a whole second.
 
     Args:
         at_sample: where the second part begins, within the frame.
