@@ -169,7 +169,7 @@ class Daemon:
                 self._publisher.publish(self._report.health_message())
             if self._report.has_news:
                 self._publisher.publish(self._report.info_message())
-            for message in self._announcer.messages_due():
+            for message in self._announcer.messages_due() if not self._publisher.was_cut_again else []:
                 self._publisher.publish(message)
             if ran_s >= STEADY_S and not is_steady:
                 is_steady = True
@@ -252,12 +252,12 @@ class Daemon:
 
     def _messages_on_connect(self) -> List[Message]:
         self._name_guard.begin_connection()
-        return (
-            [self._report.info_message()]
-            + self._messages_of_sources()
-            + [self._report.health_message()]
-            + self._announcer.messages_on_connect()
-        )
+        own = [self._report.info_message()] + self._messages_of_sources() + [self._report.health_message()]
+        if not self._publisher.was_cut_again:
+            return own + self._announcer.messages_on_connect()
+        if self._config.home_assistant.discovery:
+            _LOGGER.warning("home assistant: not announced, as the broker ends connections; see what its ACL allows")
+        return own
 
     def _messages_of_sources(self) -> List[Message]:
         return [message for listener in self._listeners for message in listener.messages_on_connect()]

@@ -101,6 +101,11 @@ class Publisher:
         """Why there is no connection, or was none last; empty if there never was a reason."""
         return self._last_error
 
+    @property
+    def was_cut_again(self) -> bool:
+        """Whether the broker ends connections soon and more than once: send it nothing that can be left out."""
+        return self._history.was_cut_again
+
     def publish(self, message: Message) -> None:
         """Send as soon as can be.  Never waits for the broker, never raises for its sake."""
         if message.durable:

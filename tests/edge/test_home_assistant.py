@@ -9,18 +9,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.clock import UtcTime
-from edge.config import Config, HomeAssistantConfig, MqttConfig, NodeConfig, PublishConfig, SourceConfig
+from edge.config import (
+    Config,
+    HomeAssistantConfig,
+    MqttConfig,
+    NodeConfig,
+    PublishConfig,
+    SourceConfig,
+    config_from_mapping,
+)
 from edge.connection import Received
 from edge.daemon import Daemon
+from edge.errors import ConfigError
 from edge.home_assistant import Announcer, birth_topic, discovery_topic
 from edge.home_assistant.entities import Levels, device_id, discovery_payload
 from edge.message_types import MESSAGE_TYPES
 from edge.messages import MessageFactory
+from edge.reload import is_new_node
 from edge.retire import retained_topics
 from edge.store import MemoryStore
 from engines.bundle import load_bundle
 from tests.contract.validation import type_of
-from tests.edge.socket_broker import SocketBroker, wait_until
+from tests.edge.socket_broker import PUBLISH, SocketBroker, wait_until
 from tests.edge.test_daemon import config_of as tape_config
 from tests.edge.test_daemon import street  # noqa: F401 - a fixture
 from tests.engines.bundles import LABELS as TINY_LABELS
@@ -323,6 +333,57 @@ def test_the_daemon_announces_itself_hears_births_and_endures_rubbish(bundle, st
         assert not thread.is_alive() and not failures
         assert len(broker.payloads(TOPIC)) == 2
         assert wait_until(lambda: broker.published[-1].payload == b"offline")
+
+
+class Strict(SocketBroker):
+    """A broker that throws out whoever writes what it may not."""
+
+    def _answer(self, number, link, kind, flags, body):
+        if kind == PUBLISH and body[2:].startswith(b"homeassistant/"):
+            link.shutdown(2)
+        SocketBroker._answer(self, number, link, kind, flags, body)
+
+
+def test_a_broker_that_throws_out_who_announces_is_published_to_all_the_same(bundle, street, caplog):  # noqa: F811
+    stop = threading.Event()
+    with Strict() as broker:
+        config = tape_config(bundle, street, broker.port, loop=True)._replace(home_assistant=HomeAssistantConfig(True))
+        thread = threading.Thread(target=lambda: Daemon(config, bundle, "test", stop).run())
+        thread.start()
+        try:
+            assert wait_until(lambda: broker.connections >= 3 and broker.payloads("soundclr/corner/tape/event"), 60)
+        finally:
+            stop.set()
+            thread.join(60)
+        assert wait_until(lambda: broker.published[-1].payload == b"offline")
+        assert broker.connections == 3 and "not announced" in caplog.text
+
+
+def test_a_reload_that_concerns_home_assistant_begins_the_node_anew():
+    old = make_config()
+    assert is_new_node(old, make_config(discovery=False), is_same_model=True)
+    assert not is_new_node(old, make_config(publish=PublishConfig(state_interval_s=60.0)), is_same_model=True)
+
+
+def test_a_reload_that_changes_the_pace_of_states_is_announced():
+    one = Clocked()
+    one.connect()
+    one.wait(50.0)
+    one.announcer.change(make_config(publish=PublishConfig(state_interval_s=60.0)))
+    assert announced(one.wait(0.0))["mic.sound.siren"]["expire_after"] == 210
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "home/+", "soundclr", "soundclr/corner", "a//b"])
+def test_a_prefix_that_cannot_be_is_refused(prefix):
+    values = {
+        "node": {"name": "corner"},
+        "source": [{"name": "mic", "type": "microphone"}],
+        "home_assistant": {"discovery": True, "prefix": prefix},
+    }
+    with pytest.raises(ConfigError, match=r"\[home_assistant\]: prefix"):
+        config_from_mapping(values)
+    values["home_assistant"]["discovery"] = False
+    assert config_from_mapping(values).home_assistant.prefix == prefix
 
 
 def test_a_backlog_of_last_week_touches_nothing_that_home_assistant_reads(bundle, street, tmp_path):  # noqa: F811
