@@ -94,7 +94,7 @@ class VirtualCard:
         os.replace(str(temporary), str(self.home / "audio.raw"))
 
     @property
-    def capture_command(self) -> tuple[str, ...]:
+    def capture_command(self):
         """The capture child that knows the card from the folders."""
         return devices.CAPTURE_COMMAND + ("--proc=%s" % self.proc, "--sys=%s" % self.sys)
 
