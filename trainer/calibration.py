@@ -39,18 +39,27 @@ class ForeignChoice(NamedTuple):
     """The rejection rule and how well each method told held-out foreign categories from known clips."""
 
     rule: ForeignRule
-    auroc_by_method: dict[str, float]
-    foreign_rejected: float  # share of foreign clips that the threshold rejects
+    auroc_by_method: dict[str, float]  # empty where there was no foreign clip
+    foreign_rejected: float | None  # share of foreign clips that the threshold rejects
 
 
 def choose_foreign_rule(predictions: Predictions, n_labels: int) -> ForeignChoice:
     """Take the extra output (`reject_logit`) where the network has one: it is what training taught; else the energy.
     Map it to 0..1 and set the threshold at which a tenth of the known clips is rejected. The energy is reported
-    beside it."""
+    beside it.
+
+    Without a foreign clip, or where foreign clips look more known than the known ones, the known clips alone set the
+    curve."""
     is_foreign = predictions.labels == UNKNOWN_LABEL
     methods = {name: foreignness(predictions.logits, name, n_labels) for name in _methods(predictions, n_labels)}
     method, x = next(iter(methods.items()))
+    if not is_foreign.any():
+        return ForeignChoice(_rule_of_known(method, x), {}, None)
     curve = fit_logistic(x, is_foreign)
+    if curve.slope <= 0.0:
+        rule = _rule_of_known(method, x[~is_foreign])
+        rejected = float((foreign_probability(x[is_foreign], rule) >= rule.threshold).mean())
+        return ForeignChoice(rule, {name: auroc(values, is_foreign) for name, values in methods.items()}, rejected)
     rule = ForeignRule(method, float(curve.slope), float(curve.intercept), 0.5)
     probability = foreign_probability(x, rule)
     threshold = float(np.clip(np.quantile(probability[~is_foreign], 1.0 - _KNOWN_REJECTED), 0.05, 0.95))
@@ -111,6 +120,12 @@ def _cross_fitted_probabilities(logits: np.ndarray, truth: np.ndarray, folds: np
         temperature = fit_temperature(logits[others], truth[others])
         probabilities[folds == fold] = softmax(logits[folds == fold] / temperature)
     return probabilities
+
+
+def _rule_of_known(method: str, x: np.ndarray) -> ForeignRule:
+    """One half at the score that a tenth of the known clips exceeds; as steep as their scores are spread."""
+    slope = 1.0 / max(float(np.std(x)), 1e-3)
+    return ForeignRule(method, slope, -slope * float(np.quantile(x, 1.0 - _KNOWN_REJECTED)), 0.5)
 
 
 def _methods(predictions: Predictions, n_labels: int) -> tuple[str, ...]:

@@ -21,9 +21,14 @@ def write_card(name: str, labels: list[str], decision: DecisionParameters, train
         "",
         "- %s" % training["method"],
         "- Folds: %s, each left out once for the figures below, all of them in the shipped network; seeds: %s; %d "
-        "epochs, last of a fixed schedule, averaged weights."
-        % (training["folds"], training["seeds"], training["recipe"]["epochs"]),
-        "- ImageNet weights: %s." % training["imagenet"],
+        "epochs, last of a fixed schedule%s."
+        % (
+            training["folds"],
+            training["seeds"],
+            training["recipe"]["epochs"],
+            ", averaged weights" if training["recipe"]["ema_decay"] else "",
+        ),
+        "- The backbone %s began with: %s." % (training["recipe"]["backbone"], training["imagenet"]),
         "- Code version: %s." % training["code_version"],
         "",
         "## Figures",
@@ -96,7 +101,12 @@ def _classes(labels: list[str], decision: DecisionParameters, metrics: dict[str,
 def _foreign(decision: DecisionParameters, metrics: dict[str, Any]) -> list[str]:
     foreign = metrics["foreign"]
     if not foreign:
-        return []
+        return [
+            "",
+            "No foreign sound was judged: how well it is rejected is unknown. A window is rejected where its score (%s) "
+            "exceeds that of nine tenths of the known clips. Temperature %.3f."
+            % (decision.foreign.method.replace("_", " "), decision.temperature),
+        ]
     named = ", ".join("%s %.2f" % item for item in sorted(foreign["auroc_by_category"].items()))
     return [
         "",

@@ -8,6 +8,7 @@ convolutions, and freed of operator domains that nothing uses.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 import warnings
@@ -30,7 +31,8 @@ from trainer.model import SoundNet
 
 OPSET = LAST_OPSET_OF_8_2
 TOLERANCE = 1e-3  # of a logit, torch against ONNX Runtime
-_MAX_MODEL_BYTES = 20_000_000
+SHIPPED_MODEL_BYTES = 20_000_000  # at most, of the models in this repository; one's own may have more
+_LOGGER = logging.getLogger(__name__)
 
 
 class BundleContent(NamedTuple):
@@ -142,10 +144,12 @@ def check_graph(path: Path) -> None:
             "%s has %s; TensorRT 8.2 must read it rightly: choose another backbone" % (path.name, "; ".join(complaints))
         )
     onnx.checker.check_model(onnx.load(str(path)))
-    if path.stat().st_size > _MAX_MODEL_BYTES:
-        raise TrainerError(
-            "%s has %d bytes; a shipped model has at most %d: choose a smaller backbone"
-            % (path.name, path.stat().st_size, _MAX_MODEL_BYTES)
+    if path.stat().st_size > SHIPPED_MODEL_BYTES:
+        _LOGGER.warning(
+            "%s has %d bytes: more than the %d of a shipped model; a node of small memory may not hold it",
+            path.name,
+            path.stat().st_size,
+            SHIPPED_MODEL_BYTES,
         )
 
 

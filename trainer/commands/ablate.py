@@ -31,13 +31,13 @@ from trainer.commands.fit import (
     build_recipe,
     build_record,
     describe_progress,
+    narrow_teachers,
     override_recipe,
     train,
 )
 from trainer.commands.options import Commands, read_numbers
 from trainer.crossval import describe_settings, digest_settings
 from trainer.data.datasets import Dataset, read_dataset
-from trainer.distillation import teachers_of
 from trainer.errors import TrainerError
 from trainer.fit import CHECKPOINT_NAME
 from trainer.recipe import Recipe, recipe_to_mapping
@@ -196,10 +196,8 @@ def _run(
     progress: Callable[[int, int, dict[str, float]], None],
 ) -> Result:
     started = time.monotonic()
-    taught = plan.recipe.distil_weight > 0
-    own = argparse.Namespace(**vars(arguments))
-    record = build_record(own, plan.data, plan.foreign, [cell.fold])
-    own.teacher = teachers_of(arguments.teacher, record) if taught else []
+    own = argparse.Namespace(**{**vars(arguments), "teacher": arguments.teacher if plan.recipe.distil_weight else []})
+    own = narrow_teachers(own, plan.data, plan.foreign, [cell.fold])
     record = build_record(own, plan.data, plan.foreign, [cell.fold])
     train(record, plan.recipe, plan.data, plan.foreign, folder, own, progress=progress)
     predictions = judge(folder, plan.data, plan.foreign, device=own.device, progress=lambda done: None)

@@ -11,7 +11,7 @@ from typing import Any
 
 from trainer.calibration import measure
 from trainer.commands.evaluate import judge
-from trainer.commands.fit import add_recipe, add_roles, build_recipe, build_record, read_data, train
+from trainer.commands.fit import add_recipe, add_roles, build_recipe, build_record, narrow_teachers, read_data, train
 from trainer.commands.options import Commands, add_data, read_numbers
 from trainer.crossval import Job, describe_settings, plan_jobs, run_jobs, write_figures
 from trainer.errors import TrainerError
@@ -50,8 +50,9 @@ def execute(arguments: argparse.Namespace) -> int:
     jobs = plan_jobs(arguments.folds or data.folds, arguments.seeds, nested=arguments.nested)
 
     def train_and_evaluate(job: Job, folder: Path) -> dict[str, Any]:
-        record = build_record(arguments, data, foreign, job.hold_out_folds)
-        train(record, build_recipe(arguments, seed=job.seed), data, foreign, folder, arguments)
+        own = narrow_teachers(arguments, data, foreign, job.hold_out_folds)
+        record = build_record(own, data, foreign, job.hold_out_folds)
+        train(record, build_recipe(arguments, seed=job.seed), data, foreign, folder, own)
         return measure(judge(folder, data, foreign, device=arguments.device), record.labels)
 
     recipe = recipe_to_mapping(build_recipe(arguments, seed=0))

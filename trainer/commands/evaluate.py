@@ -22,6 +22,8 @@ from trainer.evaluate import (
     predict,
     save_predictions,
 )
+from trainer.report.figures import compare_best_epoch
+from trainer.report.subject import load_run
 from trainer.run import read_datasets, read_record, select_clips
 
 
@@ -60,7 +62,12 @@ def execute(arguments: argparse.Namespace) -> int:
         predictions = average_predictions([predictions, *(load_predictions(run) for run in arguments.ensemble)])
     _check_labels(arguments.others, record.labels)
     everything = [predictions, *(load_predictions(other) for other in arguments.others)]
-    json.dump(measure(join_predictions(everything), record.labels), sys.stdout, indent=1)
+    figures = measure(join_predictions(everything), record.labels)
+    if not arguments.ensemble:
+        runs = [load_run(run) for run in (arguments.run, *arguments.others)]
+        known = [int((run.predictions.labels >= 0).sum()) for run in runs]
+        figures["best_epoch"] = compare_best_epoch([run.history for run in runs], known)
+    json.dump(figures, sys.stdout, indent=1)
     print()
     return 0
 

@@ -12,7 +12,7 @@ import torch
 from trainer.commands.options import Commands, add_data, progress_bar
 from trainer.data.datasets import Dataset, read_dataset
 from trainer.data.waveforms import read_waveforms
-from trainer.distillation import Teachers, name_teachers
+from trainer.distillation import Teachers, name_teachers, teachers_of
 from trainer.errors import TrainerError
 from trainer.evaluate import count_right
 from trainer.fit import Fit, Progress
@@ -166,6 +166,20 @@ def build_record(
         arguments.leave_out_class,
         name_teachers(arguments.teacher),
     )
+
+
+def narrow_teachers(
+    arguments: argparse.Namespace, data: Dataset, foreign: Dataset | None, hold_out_folds: list[int]
+) -> argparse.Namespace:
+    """The options for one of several runs: of all teachers those that held out what this run holds out.
+
+    Raises:
+        TrainerError: teachers are given, and none did.
+    """
+    if not arguments.teacher:
+        return arguments
+    record = build_record(arguments, data, foreign, hold_out_folds)
+    return argparse.Namespace(**{**vars(arguments), "teacher": teachers_of(arguments.teacher, record)})
 
 
 def build_recipe(arguments: argparse.Namespace, *, seed: int) -> Recipe:

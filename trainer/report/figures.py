@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,9 @@ def compute_figures(subject: Subject) -> dict[str, Any]:
         "accuracy_by_seed": _by(right, subject.seeds),
         "accuracy_sd_over_seeds": _spread(right, subject.seeds),
         "ensemble_of_seeds": _ensemble_figures(subject),
-        "best_epoch": _best_epoch(subject),
+        "best_epoch": compare_best_epoch(
+            [run.history for run in subject.runs], [int((run.predictions.labels >= 0).sum()) for run in subject.runs]
+        ),
         "classes": _class_figures(subject, predicted, confusion),
         "confusion": confusion.tolist(),
         "calibration": _calibration_figures(subject, sources),
@@ -175,15 +177,22 @@ def _ensemble_figures(subject: Subject) -> dict[str, Any] | None:
     }
 
 
-def _best_epoch(subject: Subject) -> dict[str, Any] | None:
-    """What the papers' protocol would report: each run at the epoch that its own test fold likes best."""
-    histories = [[entry.get("test_accuracy") for entry in run.history] for run in subject.runs]
-    if any(not history or any(value is None for value in history) for history in histories):
+def compare_best_epoch(histories: Sequence[Sequence[dict[str, float]]], clips: Sequence[int]) -> dict[str, Any] | None:
+    """What the papers' protocol would report: each run at the epoch that its own test fold likes best.
+
+    Args:
+        histories: of each run, an entry an epoch.
+        clips: that each run judged: its weight.
+
+    Returns:
+        The figure beside the last epoch's; None where a run was not judged at each epoch (`--best-epoch`).
+    """
+    heard = [[entry.get("test_accuracy") for entry in history] for history in histories]
+    if any(not values or any(value is None for value in values) for values in heard):
         return None
-    sizes = np.array([(run.predictions.labels >= 0).sum() for run in subject.runs], np.float64)
-    chosen = [[value for value in history if value is not None] for history in histories]
+    chosen = [[value for value in values if value is not None] for values in heard]
     best, last = (
-        float(np.average([pick(one) for one in chosen], weights=sizes)) for pick in (max, lambda one: one[-1])
+        float(np.average([pick(one) for one in chosen], weights=clips)) for pick in (max, lambda one: one[-1])
     )
     return {"best": best, "last": last, "gap": best - last, "note": "optimistic: the epoch is chosen on the test fold"}
 
