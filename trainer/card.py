@@ -103,7 +103,7 @@ def _foreign(decision: DecisionParameters, metrics: dict[str, Any]) -> list[str]
     if not foreign:
         return [
             "",
-            "No foreign sound was judged: how well it is rejected is unknown. A window is rejected where its score (%s) "
+            "No foreign sound was judged: how well it is rejected is unknown. A window is rejected where its %s score "
             "exceeds that of nine tenths of the known clips. Temperature %.3f."
             % (decision.foreign.method.replace("_", " "), decision.temperature),
         ]
