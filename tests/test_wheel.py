@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD_FILES = ["pyproject.toml", "README.md", "LICENSE"]
-LITTER = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.log")
+LITTER = shutil.ignore_patterns("__pycache__", "node_modules", "*.egg-info", "*.log")
 
 
 @pytest.fixture(scope="module")
