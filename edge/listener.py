@@ -11,7 +11,6 @@ from edge.clock import SourceClock
 from edge.config import Config, SourceConfig, calendar_of
 from edge.errors import EdgeError
 from edge.levels.summaries import SourceSummaries
-from edge.levels.totals import Condition
 from edge.messages import MessageFactory
 from edge.pipeline import Heard, Pipeline
 from edge.records import AudioBlock, Message
@@ -281,8 +280,7 @@ class Listener:
     def _tell(self, heard: Heard, pipeline: Pipeline) -> None:
         self.counts = self.counts._replace(windows=self.counts.windows + len(heard.classifications))
         self._news.tell_heard(heard, pipeline)
-        condition = pipeline.condition or Condition()
-        self._summaries.note(heard.levels, pipeline.sample_rate_hz, condition, heard.events)
+        self._summaries.note(heard.levels, pipeline.sample_rate_hz, pipeline.condition, heard.events)
 
     def _tell_state(self, pipeline: Optional[Pipeline]) -> None:
         self._news.tell_state(pipeline.active_labels if pipeline is not None else ())

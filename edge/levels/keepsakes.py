@@ -28,7 +28,7 @@ _COUNTS = re.compile(r"[0-9A-Za-z]|\([0-9]{1,9}\)")  # larger ones in brackets
 _DICTIONARY = (
     b'0100200120110021001,"dating":null}"dating":["}"parts":[[[null,null,null],[{"v":1,"told":["summary_hour",'
     b'"summary_day","seconds":{"car_horn":1"dog_bark":1"siren":},"began":{},"dating":null}data_sheet"'
-    b'00000000100000000010000000000101100031031022211143"]]],"seconds":{},"began":{},"dating":null}'
+    b'00000000100000000010000000000101100031031022211143"]]],"unmeasured":0.0,"seconds":{},"began":{},"dating":null}'
     b'{"v":1,"minute":[1793491200000,60000],"parts":[[[[118.37,"2026-10-01","calibrator"],null,-91.0],[60.0,0.0,0.0,0.000'
 )
 
@@ -59,6 +59,7 @@ def keepsake_of_minute(minute: Period, dating: Optional[Dating]) -> bytes:
         "parts": [
             [_values_of_condition(condition), _values_of_totals(totals)] for condition, totals in minute.parts.items()
         ],
+        "unmeasured": round(minute.unmeasured_s, 3),
         "seconds": {label: round(seconds, 3) for label, seconds in minute.sounding.seconds.items()},
         "began": minute.sounding.began,
         "dating": list(dating) if dating is not None else None,
@@ -120,6 +121,7 @@ def _minute_from(values: JsonObject) -> KeptMinute:
     minute = Period(start_s, start_s + length_s)
     for condition, totals in values["parts"]:
         minute.totals_under(_condition_from(condition)).merge(_totals_from(totals))
+    minute.unmeasured_s = _amount(values["unmeasured"])
     seconds, began = _checked(values["seconds"], _amount), _checked(values["began"], _count)
     minute.sounding = SoundingTimes(seconds, began)
     return KeptMinute(minute, _dating_from(values["dating"]))

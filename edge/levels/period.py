@@ -26,6 +26,7 @@ class Period:
         self.start_s, self.end_s = start_s, end_s
         self.parts: Dict[Condition, LevelTotals] = {}
         self.sounding = SoundingTimes({}, {})
+        self.unmeasured_s = 0.0  # sound of which no levels are wanted
 
     @property
     def middle_s(self) -> float:
@@ -47,6 +48,7 @@ class Period:
         """Take what another one holds; the own limits stay."""
         for condition, totals in other.parts.items():
             self.totals_under(condition).merge(totals)
+        self.unmeasured_s += other.unmeasured_s
         for label, seconds in other.sounding.seconds.items():
             self.sounding.seconds[label] = self.sounding.seconds.get(label, 0.0) + seconds
         for label, count in other.sounding.began.items():
@@ -56,7 +58,7 @@ class Period:
         """The fields of a summary, without those that every message has."""
         heard = {condition: totals for condition, totals in self.parts.items() if totals.heard_s > 0.0}
         values: JsonObject = {"start": self.start_s, "end": self.end_s, "replayed": False}
-        values["valid_percent"] = _percent(self.heard_s, self.end_s - self.start_s)
+        values["valid_percent"] = _percent(self.heard_s + self.unmeasured_s, self.end_s - self.start_s)
         values.update(_quality(heard))
         values.update(_levels(heard))
         values.update(calibration_values(list(heard)))

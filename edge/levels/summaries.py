@@ -45,9 +45,9 @@ class SourceSummaries:
         calendar: Optional[LocalCalendar] = None,
         settle_s: float = LONGEST_SETTLE_S,
     ) -> None:
-        self._is_lasting = False
         self._name, self._clock, self._factory, self._publish = name, clock, factory, publish
         self._labels, self._settle_s = tuple(labels), min(settle_s, LONGEST_SETTLE_S)
+        self._is_lasting, self._is_measured = False, True
         self._machine_boot_id = read_machine_boot_id()
         self._grid = MinuteGrid(clock)
         self._events = EventTimes()
@@ -67,10 +67,20 @@ class SourceSummaries:
             self._rollup.restore(kept)
 
     def note(
-        self, frames: Iterable[LevelFrame], sample_rate_hz: float, condition: Condition, events: Iterable[EventChange]
+        self,
+        frames: Iterable[LevelFrame],
+        sample_rate_hz: float,
+        condition: Optional[Condition],
+        events: Iterable[EventChange],
     ) -> None:
-        """What was measured and named; the frames in the order of time."""
-        self._frames.extend((frame, sample_rate_hz, condition) for frame in frames)
+        """What was measured and named.
+
+        Args:
+            frames: in the order of time.
+            condition: under which they were taken; None: no levels are wanted, and all sound counts as valid.
+        """
+        self._is_measured = condition is not None
+        self._frames.extend((frame, sample_rate_hz, condition or Condition()) for frame in frames)
         self._events.take(events)
 
     def advance(self, start_s: float, end_s: float) -> None:
@@ -106,7 +116,9 @@ class SourceSummaries:
     def _tell_minute(self, span: MinuteSpan) -> None:
         minute = Period(span.start.epoch_s, span.end.epoch_s)
         self._fill(minute, span.end_s)
-        if self._had_sound(span):
+        sounded_s = self._sounded_in(span)
+        if sounded_s > 0.0:
+            minute.unmeasured_s = 0.0 if self._is_measured else sounded_s
             minute.sounding = self._events.close(span.start_s, span.end_s)
             keepsake = keepsake_of_minute(minute, self._dating_of(span.end))
             self._send("summary", minute.values(self._labels), span.end, keepsake)
@@ -150,8 +162,10 @@ class SourceSummaries:
                 self._frames.appendleft((rest, rate_hz, condition))
             minute.totals_under(condition).add(frame, rate_hz, condition.noise_floor_dbfs)
 
-    def _had_sound(self, span: MinuteSpan) -> bool:
-        had_sound = any(start_s < span.end_s and end_s > span.start_s for start_s, end_s in self._sounded)
+    def _sounded_in(self, span: MinuteSpan) -> float:
+        """Seconds of sound that came, valid or not."""
+        parts = ((max(start_s, span.start_s), min(end_s, span.end_s)) for start_s, end_s in self._sounded)
+        sounded_s = sum(max(0.0, end_s - start_s) for start_s, end_s in parts)
         while self._sounded and self._sounded[0][1] <= span.end_s:
             self._sounded.popleft()
-        return had_sound
+        return sounded_s

@@ -50,12 +50,18 @@ class MeasuringSource:
     def hear(self, seconds, laf_dbfs=-50.0, events=(), heard=1.0):
         """Sound for whole seconds, at one level or one for each frame."""
         for _ in range(seconds):
-            frames = [
-                frame_at(
-                    self.frame + n, laf_dbfs if isinstance(laf_dbfs, float) else laf_dbfs(self.frame + n), heard=heard
-                )
-                for n in range(8)
-            ]
+            frames = (
+                []
+                if self.condition is None
+                else [
+                    frame_at(
+                        self.frame + n,
+                        laf_dbfs if isinstance(laf_dbfs, float) else laf_dbfs(self.frame + n),
+                        heard=heard,
+                    )
+                    for n in range(8)
+                ]
+            )
             first_s = self.frame / 8.0
             self.frame += 8
             self.machine.true_s += 1.0

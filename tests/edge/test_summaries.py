@@ -286,6 +286,23 @@ def test_calibrated_minutes_are_told_re_20_upa():
     assert (minute["calibrated"], minute["calibration_method"]) == (True, "calibrator")
 
 
+def test_where_no_levels_are_wanted_all_sound_is_valid_and_has_none():
+    source = MeasuringSource(condition=None)
+    source.hear(40)
+    source.skip(30)
+    source.hear(3600)
+    first, second = source.told()[:2]
+    assert (first["valid_percent"], second["valid_percent"]) == pytest.approx(
+        (100.0 * 40 / 60, 100.0 * 50 / 60), abs=0.01
+    )
+    assert {first[name] for name in first if name.endswith(("_db", "_dbfs"))} == {None} == {first["calibrated"]}
+    assert hour_of(source)["valid_percent"] == pytest.approx(100.0 * 3570 / 3600, abs=0.01)
+    again = MeasuringSource(source.machine, source.kept[:30], condition=None)
+    source.machine.true_s += 3600.0
+    again.hear(70)
+    assert hour_of(again)["valid_percent"] == pytest.approx(100.0 * 1770 / 3600, abs=0.01)
+
+
 @pytest.mark.slow
 def test_a_day_is_1440_minutes_24_hours_and_one_day_that_come_to_the_same():
     start_s = START_S - 43200.0
