@@ -18,6 +18,7 @@ from edge.levels.totals import Condition, split_frame
 from edge.messages import MessageFactory
 from edge.minutes import MinuteGrid, MinuteSpan
 from edge.records import Dating, EventChange, Keepsake, LevelFrame, Message
+from edge.store import NEWS_S
 
 LONGEST_SETTLE_S = 10.0  # with the store's patience, a summary is still news when it is sent
 _TOUCHES_S = 1e-3
@@ -139,7 +140,8 @@ class SourceSummaries:
             self._send(one.type_name, values, now._replace(epoch_s=one.period.end_s), keepsake_of_mark(mark))
 
     def _send(self, type_name: str, values: dict, time: UtcTime, keepsake: bytes) -> None:
-        message = self._factory.build(type_name, time, values, self._name)
+        is_news = self._clock.is_of_recording or self._clock.utc_now().epoch_s - time.epoch_s <= NEWS_S
+        message = self._factory.build(type_name, time, dict(values, replayed=not is_news), self._name)
         if self._is_lasting:
             message = message._replace(keepsake=Keepsake(self._name, keepsake))
         self._publish(message)

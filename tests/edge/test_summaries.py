@@ -205,6 +205,7 @@ def test_an_hour_that_ended_while_the_node_was_off_is_told_once_when_it_is_back(
     second.hear(90)
     hour = hour_of(second)
     assert hour["start"] == "2026-11-01T12:00:00.000Z" and hour["valid_percent"] == pytest.approx(100 / 6.0, abs=0.01)
+    assert hour["replayed"] is True and second.told()[-1]["replayed"] is False
     second.summaries.finish()
     third = MeasuringSource(machine, second.kept)
     third.hear(90)
@@ -271,6 +272,33 @@ def test_a_clock_that_is_put_back_gives_minutes_and_hours_in_parts_that_add_up()
     assert [hour["start"][11:16] for hour in hours] == ["12:00", "13:00", "12:00"]
     covered_ms = sum(_length_ms(minute) for minute in source.told())
     assert covered_ms == pytest.approx(2500 * 1000, abs=5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 150), st.sampled_from([-7200.0, -61.0, -2.0, 0.7, 30.0, 18000.0, 4e7])), max_size=4
+    ),
+    st.booleans(),
+)
+def test_whatever_the_clock_does_every_second_is_told_once_in_minutes_hours_and_days(steps, is_synced):
+    source = MeasuringSource(Machine(synced=is_synced), kept=None)
+    for seconds, step_s in steps + [(90, 0.0)]:
+        source.hear(seconds)
+        source.machine.error_s += step_s
+    source.machine.synced = True
+    source.hear(60)
+    source.summaries.finish()
+    heard_s = sum(seconds for seconds, _ in steps) + 150
+    for type_name, length_s, told_within_s in (
+        ("summary", None, 0.1),
+        ("summary_hour", 3600.0, 2.0),
+        ("summary_day", 86400.0, 30.0),
+    ):
+        told = source.told(type_name)
+        valid_s = sum(value["valid_percent"] / 100.0 * (length_s or _length_ms(value) / 1000.0) for value in told)
+        assert valid_s == pytest.approx(heard_s, abs=told_within_s)
+        assert {value["laeq_dbfs"] for value in told} == {-50.0}
 
 
 def _length_ms(minute):
