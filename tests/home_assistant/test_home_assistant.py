@@ -316,6 +316,9 @@ def test_the_whole_daemon_appears(home, broker, tmp_path_factory):
     )
     with Running(config, bundle) as running:
         assert wait_until(lambda: home.history("binary_sensor.whole_low").count("on") >= 2, HANG_S), home.output()
+        assert wait_until(lambda: (home.state("sensor.whole_laeq_uncalibrated") or "u")[0] == "-", HANG_S), (
+            home.output()
+        )
     assert running.failure is None
     assert home.has(binary_sensor__whole_node="off")
     assert home.complaints() == []
