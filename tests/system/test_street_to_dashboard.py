@@ -82,7 +82,7 @@ def check_messages(reader):
     """Every message fits its schema; every start has its end; the microphone was online before it was offline."""
     events = [json.loads(payload) for payload in payloads(reader, "soundclr/corner/street/event")]
     found = {validate(message.topic, message.payload) for message in list(reader.received)}
-    expected = {"status", "source_status", "info", "health", "classification", "state", "event"}
+    expected = {"status", "source_status", "info", "health", "classification", "state", "event", "level", "summary"}
     assert expected <= found <= set(MESSAGE_TYPES), found
     started = [event["event_id"] for event in events if event["phase"] == "start"]
     ended = [event["event_id"] for event in events if event["phase"] == "end"]
