@@ -10,6 +10,7 @@ import numpy as np
 from edge import __version__
 from edge.broker_check import CheckResult, check_announcement, check_broker, check_name
 from edge.calibration import SourceCalibration, has_records
+from edge.clips.opening import prove_clips
 from edge.config import Config, SourceConfig, load_config
 from edge.errors import ConfigError, EdgeError, SourceError
 from edge.scorer_choice import choose_scorer
@@ -47,6 +48,8 @@ def run_checks(
         return results + [CheckResult("configuration", False, str(error), "correct that in the file")]
     results.append(CheckResult("configuration", True, str(config_path), ""))
     results += _try("model", lambda: _check_model(config, state_directory))
+    if config.clips.enabled:
+        results += _try("clips", lambda: _check_clips(config))
     for source in config.source:
         results += _try("source " + source.name, lambda source=source: _check_source(source, state_directory))  # type: ignore
     results.append(check_broker(config.mqtt, config.node.name))
@@ -141,6 +144,15 @@ def _check_model(config: Config, state_directory: Optional[Path]) -> List[CheckR
             )
         )
     return results
+
+
+def _check_clips(config: Config) -> List[CheckResult]:
+    key, _ = prove_clips(config.clips, load_bundle(Path(config.model.bundle)).labels)
+    about = "of %s, encrypted to key %s; the speech detector works" % (
+        ", ".join(config.clips.labels),
+        key.fingerprint.hex(),
+    )
+    return [CheckResult("clips", True, about, "")]
 
 
 def _check_calibration(source: SourceConfig, state_directory: Optional[Path]) -> CheckResult:

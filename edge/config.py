@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from edge.clips.voices import labels_of_voices
 from edge.errors import ConfigError
 from edge.levels.local_day import LocalCalendar, minutes_of_starts
 from edge.rfc3339 import epoch_s_from_rfc3339
@@ -122,6 +123,19 @@ class PrometheusConfig(NamedTuple):
     listen: str = ""  # address:port, or the port alone for loopback; no endpoint where empty
 
 
+class ClipsConfig(NamedTuple):
+    """[clips]: encrypted sound of events, kept on the node.  Off unless the operator turns it on."""
+
+    enabled: bool = False
+    public_key_file: str = ""  # what they are encrypted to; there are no clips without
+    labels: Tuple[str, ...] = ()  # the classes whose events are kept; none that is made of voices
+    pre_roll_s: float = 2.0  # sound before the event's start
+    max_clip_s: float = 10.0  # of the event itself
+    quota_bytes: int = 100000000  # of all clips together; beyond that the oldest goes
+    max_age_days: float = 7.0
+    max_per_hour: int = 20
+
+
 class HomeAssistantConfig(NamedTuple):
     """[home_assistant]"""
 
@@ -163,6 +177,7 @@ class Config(NamedTuple):
     prometheus: PrometheusConfig = PrometheusConfig()
     summary: SummaryConfig = SummaryConfig()
     home_assistant: HomeAssistantConfig = HomeAssistantConfig()
+    clips: ClipsConfig = ClipsConfig()
 
 
 def load_config(path: Path) -> Config:
@@ -212,6 +227,7 @@ def config_from_mapping(values: Dict[str, Any]) -> Config:
         prometheus=_read_table(PrometheusConfig, "[prometheus]", values.get("prometheus", {})),
         summary=_read_table(SummaryConfig, "[summary]", values.get("summary", {})),
         home_assistant=_read_table(HomeAssistantConfig, "[home_assistant]", values.get("home_assistant", {})),
+        clips=_read_table(ClipsConfig, "[clips]", values.get("clips", {})),
     )
     _check(config)
     return config
@@ -296,6 +312,10 @@ def _value_of_type(where: str, name: str, value: Any, kind: Any) -> Any:
         raise ConfigError("%s: %s is %s; expected a string without NUL" % (where, name, shown(value)))
     if kind in (float, Optional[float]) and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if kind == Tuple[str, ...]:
+        if not isinstance(value, list):
+            raise ConfigError("%s: %s is %s; expected a list of strings" % (where, name, shown(value)))
+        return tuple(_value_of_type(where, "%s: item %d" % (name, n), item, str) for n, item in enumerate(value, 1))
     expected = float if kind == Optional[float] else kind
     if not isinstance(value, expected) or isinstance(value, bool) != (expected is bool):
         raise ConfigError("%s: %s is %s; expected %s" % (where, name, shown(value), _TYPE_NAMES[expected]))
@@ -432,9 +452,35 @@ def _conditions(config: Config) -> List[Tuple[bool, str]]:
             % shown(config.prometheus.listen),
         ),
     ]
+    conditions += _clips_conditions(config.clips)
     for source in config.source:
         conditions += _source_conditions(source)
     return conditions
+
+
+def _clips_conditions(clips: ClipsConfig) -> List[Tuple[bool, str]]:
+    voices = labels_of_voices(clips.labels)
+    return [
+        (
+            not clips.enabled or clips.public_key_file != "",
+            "[clips]: enabled without public_key_file; make keys with `soundclr-edge clips keygen`: clips are kept "
+            "encrypted or not at all",
+        ),
+        (
+            not clips.enabled or len(clips.labels) > 0,
+            "[clips]: enabled without labels; name the sounds whose clips are wanted",
+        ),
+        (
+            not voices,
+            "[clips]: labels has %s, which is made of people's voices; this node keeps no clips of voices, so take it "
+            "out" % shown(", ".join(voices)),
+        ),
+        (0 <= clips.pre_roll_s <= 30, "[clips]: pre_roll_s is %g; expected 0 to 30" % clips.pre_roll_s),
+        (1 <= clips.max_clip_s <= 60, "[clips]: max_clip_s is %g; expected 1 to 60" % clips.max_clip_s),
+        (clips.quota_bytes >= 1000000, "[clips]: quota_bytes is %d; expected at least 1000000" % clips.quota_bytes),
+        (0 < clips.max_age_days <= 3650, "[clips]: max_age_days is %g; expected above 0" % clips.max_age_days),
+        (1 <= clips.max_per_hour <= 3600, "[clips]: max_per_hour is %d; expected 1 to 3600" % clips.max_per_hour),
+    ]
 
 
 def _is_topic(text: str) -> bool:

@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Callable, List, Optional, Tuple
 
+from edge.clips.keeper import clips_off
+from edge.clips.opening import open_keeper
 from edge.clock import new_boot_id
 from edge.config import Config, SourceConfig
 from edge.home_assistant import Announcer
@@ -30,6 +32,7 @@ from engines.bundle import Bundle
 _LOGGER = logging.getLogger(__name__)
 _CLOSE_TIMEOUT_S = 4.5  # all in all: a service manager is promised 5 s
 _STORE_TIMEOUT_S = 0.7  # of it for the disk to take what was said last, so that it may be sent
+_CLIPS_TIMEOUT_S = 0.8  # of it for what was heard last to become clips
 _FLUSH_TIMEOUT_S = 2.0  # of it, at least, for the broker
 _REPLACE_TIMEOUT_S = 5.0
 _STATUS_INTERVAL_S = 10.0
@@ -85,9 +88,19 @@ class Daemon:
             installation_id,
             subscriptions=dict(self._name_guard.subscriptions, **self._announcer.subscriptions),
         )
+        self._clips = open_keeper(
+            config.clips, bundle.labels, state_directory, self._factory, self._publisher.publish, config.node.name
+        )
         self._listeners = [self._new_listener(source) for source in config.source]
         self._report = NodeReport(
-            config, bundle, self._factory, self._listeners, self._publisher, self._name_guard, installation_id
+            config,
+            bundle,
+            self._factory,
+            self._listeners,
+            self._publisher,
+            self._name_guard,
+            installation_id,
+            self._clips.health if self._clips is not None else clips_off,
         )
         self._endpoint = PrometheusEndpoint(config.prometheus.listen, self._report.figures)
         self._reload_requests = ReloadRequests(self._take, self._notifier, state_directory)
@@ -112,6 +125,8 @@ class Daemon:
         for message in restart_ends(self._store, self._factory):
             self._publisher.publish(message)
         try:
+            if self._clips is not None:
+                self._clips.open()
             for listener in self._listeners:
                 listener.start()
             self._notifier.ready()  # supervision runs, whether there is a microphone or a broker or not
@@ -138,6 +153,7 @@ class Daemon:
             self._supervision.stage("source " + source.name),
             self._state_directory,
             lambda: self._store.keepsakes(source.name),
+            self._clips.offer if self._clips is not None else None,
         )
 
     def _publish(self, message: Message) -> None:
@@ -236,12 +252,14 @@ class Daemon:
         if self.successor is None:
             self._notifier.stopping()
         close_by_s = time.monotonic() + _CLOSE_TIMEOUT_S
-        join_by_s = close_by_s - _FLUSH_TIMEOUT_S
+        join_by_s = close_by_s - _FLUSH_TIMEOUT_S - (_CLIPS_TIMEOUT_S if self._clips is not None else 0.0)
         for listener in self._listeners:
             listener.stop()
         for listener in self._listeners:
             if not listener.join(max(0.0, join_by_s - time.monotonic())):
                 _LOGGER.error("source %s did not stop in time", listener.name)
+        if self._clips is not None:
+            self._clips.close(_CLIPS_TIMEOUT_S)
         self._store.flush(_STORE_TIMEOUT_S)
         self._endpoint.close()
         self._supervision.dismiss(self._publisher.stage)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from edge.calibration import SourceCalibration
+from edge.clips.recorder import ClipOffer, ClipRecorder, longest_delay_s
 from edge.clock import SourceClock
 from edge.config import Config, SourceConfig, calendar_of
 from edge.errors import EdgeError
@@ -51,6 +52,7 @@ class Listener:
         stage: where progress is reported; by a supervision of the caller's.
         state_directory: where engines and calibrations are kept; None: this node has none.
         read_keepsakes: what earlier summaries of this source left in the store (`Store.keepsakes`).
+        offer_clip: takes the sound of events; must not block. None: no clips are kept.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Listener:
         stage: Optional[Stage] = None,
         state_directory: Optional[Path] = None,
         read_keepsakes: Callable[[], Optional[List[bytes]]] = lambda: None,
+        offer_clip: Optional[Callable[[ClipOffer], None]] = None,
     ) -> None:
         self._config, self._source_config, self._bundle = config, source, bundle
         self._stop, self._state_directory = stop, state_directory
@@ -86,6 +89,10 @@ class Listener:
         )
         self._read_keepsakes = read_keepsakes
         self._calibration = SourceCalibration(source, state_directory)
+        self._recorder: Optional[ClipRecorder] = None
+        if offer_clip is not None:
+            delay_s = longest_delay_s(bundle.frontend.window_s, config.model.hop_s, config.events)
+            self._recorder = ClipRecorder(source.name, config.clips, delay_s, self._clock, offer_clip)
         self._source: Optional[Source] = None
         self._generation = 0  # of pipelines: event ids stay unique when a device returns with another rate
         self.name = source.name
@@ -231,7 +238,7 @@ class Listener:
         pipeline.calibration = self._calibration.state.calibration
         heard = pipeline.push(block)
         self._measure(heard, began_s)
-        self._tell(heard, pipeline)
+        self._tell(heard, pipeline, block)
         start_s, rate_hz = block.first_sample / float(block.sample_rate_hz), block.sample_rate_hz
         self._summaries.advance(start_s, start_s + len(block.samples) / float(rate_hz))
         self.stage.progress()
@@ -277,9 +284,11 @@ class Listener:
         self.counts = counts._replace(gaps=counts.gaps + 1, lost_s=counts.lost_s + lost_s)
         _LOGGER.warning("source %s: %.2f s of sound lost (%s)", self.name, lost_s, reason)
 
-    def _tell(self, heard: Heard, pipeline: Pipeline) -> None:
+    def _tell(self, heard: Heard, pipeline: Pipeline, block: Optional[AudioBlock] = None) -> None:
         self.counts = self.counts._replace(windows=self.counts.windows + len(heard.classifications))
         self._news.tell_heard(heard, pipeline)
+        if self._recorder is not None:
+            self._recorder.hear(block, heard.events)
         self._summaries.note(heard.levels, pipeline.sample_rate_hz, pipeline.condition, heard.events)
 
     def _tell_state(self, pipeline: Optional[Pipeline]) -> None:

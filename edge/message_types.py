@@ -38,6 +38,17 @@ class MessageType(NamedTuple):
 
 
 _STATUS = ("online", "offline")
+WHY_WITHHELD = (
+    ("speech", "speech was found, or may be there"),
+    ("unchecked", "nobody could say whether there is speech"),
+    ("rate", "enough of them in an hour"),
+    ("quota", "larger than all of them together may be"),
+    ("disk", "the disk did not take it"),
+    ("busy", "too many at once"),
+    ("gap", "its sound was lost"),
+    ("stop", "the node was stopped"),
+)
+WITHHELD = tuple(reason for reason, _ in WHY_WITHHELD)
 
 MESSAGE_TYPES: Dict[str, MessageType] = {
     "status": MessageType(
@@ -107,6 +118,23 @@ MESSAGE_TYPES: Dict[str, MessageType] = {
             Field("store_bytes", "count", "what they take up"),
             Field("store_oldest_s", "seconds", "age of the oldest message not yet acknowledged; null if none", True),
             Field("store_set_aside", "count", "store files since the start that could not be read and were moved away"),
+            Field(
+                "clips_state",
+                "text",
+                "how the keeping of clips fares: off, in order, or what hinders it",
+                True,
+                ("off", "ok", "full", "read_only", "failing", "stalled"),
+            ),
+            Field("clips_kept", "count", "encrypted clips on the node; null where clips are off", True),
+            Field("clips_bytes", "count", "what they take up", True),
+            Field("clips_written", "count", "clips written since the start", True),
+            Field("clips_freed", "count", "clips deleted since the start, for age or to make room", True),
+        )
+        + tuple(
+            Field("clips_withheld_" + reason, "count", "clips not kept since the start: " + why, True)
+            for reason, why in WHY_WITHHELD
+        )
+        + (
             Field("cpu_ratio", "number", "processor time per time since the last of these; 1 is one core", True),
             Field("memory_mb", "number", "resident memory of the daemon, MB", True),
             Field("temperature_c", "number", "hottest sensor of the board", True),
@@ -199,6 +227,27 @@ MESSAGE_TYPES: Dict[str, MessageType] = {
             Field("replayed", "flag", "sent late, from the store: history, not news"),
         )
         + EVENT_LEVELS,
+    ),
+    "clip": MessageType(
+        "<root>/<node>/<source>/clip",
+        1,
+        False,
+        True,
+        "What became of the clip of an event whose class was to be kept: written on the node, encrypted, or withheld.",
+        (
+            Field("event_id", "text", "of the event"),
+            Field("label", "text", "class of the sound"),
+            Field(
+                "clip", "text", "name of the clip on the node, which never sends it; null where it is withheld", True
+            ),
+            Field("withheld", "text", "why there is none; null where there is one", True, WITHHELD),
+            Field("start", "time", "UTC of the first sample, pre-roll included"),
+            Field("end", "time", "UTC of the end of its sound"),
+            Field("duration_s", "seconds", "of the sound"),
+            Field("size_bytes", "count", "of the encrypted file; null where there is none", True),
+            Field("key", "text", "fingerprint of the public key it is encrypted to; null where there is none", True),
+            Field("replayed", "flag", "sent late, from the store: history, not news"),
+        ),
     ),
     "level": MessageType(
         "<root>/<node>/<source>/level",

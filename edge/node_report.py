@@ -2,9 +2,10 @@
 
 import platform
 import time
-from typing import Any, Dict, Sequence
+from typing import Any, Callable, Dict, Sequence
 
 from edge import __version__
+from edge.clips.keeper import clips_off
 from edge.clock import SourceClock
 from edge.config import Config
 from edge.health import ProcessUsage, timing_values
@@ -13,7 +14,7 @@ from edge.messages import MessageFactory
 from edge.namesake import NameGuard
 from edge.prometheus import Figures
 from edge.publish import Publisher
-from edge.records import Message
+from edge.records import JsonObject, Message
 from edge.timing import Durations
 from engines.bundle import Bundle
 
@@ -25,6 +26,7 @@ class NodeReport:
         config: in force; its owner sets `config` when another one is.
         listeners: those of now; their owner may replace them in it.
         installation_id: tells this installation from a copy of its card (`edge.installation`).
+        clips_health: the fields of `health` that tell of clips.
     """
 
     def __init__(
@@ -36,10 +38,11 @@ class NodeReport:
         publisher: Publisher,
         name_guard: NameGuard,
         installation_id: str,
+        clips_health: Callable[[], JsonObject] = clips_off,
     ) -> None:
         self.config = config
         self._bundle, self._factory, self._listeners, self._publisher = bundle, factory, listeners, publisher
-        self._name_guard, self._installation_id = name_guard, installation_id
+        self._name_guard, self._installation_id, self._clips_health = name_guard, installation_id, clips_health
         self._clock = SourceClock()
         self._started = self._clock.utc_now()
         self._started_s = time.monotonic()
@@ -109,6 +112,7 @@ class NodeReport:
         for listener in self._listeners:
             values.update(listener.health())
         values.update(self._publisher.health())
+        values.update(self._clips_health())
         values.update(usage.measure())
         values.update(timing_values([(name, list(found.values())) for name, found in self._durations().items()]))
         return values

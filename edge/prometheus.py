@@ -26,7 +26,7 @@ _CLIENTS = 8  # at a time; more are turned away
 # Only grow, and begin anew with the daemon. Of a family, the name before `_<source>`.
 _COUNTERS = re.compile(
     "windows|gaps|lost_s|mqtt_(reconnects|sent|dropped)|store_(dropped|expired|set_aside)|restarts|stalls|overflows|"
-    "skips|drifts|withheld_s"
+    "skips|drifts|withheld_s|clips_(written|freed|withheld_[a-z]+)"
 )
 _OTHERWISE = re.compile(r"(inference|latency)_p\d+_ms|cpu_ratio|uptime_s")  # summaries, and process_*, tell these
 _UNITS = (

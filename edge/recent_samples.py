@@ -30,6 +30,11 @@ class RecentSamples:
         self._end += len(samples)
         self.count += len(samples)
 
+    @property
+    def oldest(self) -> int:
+        """The first sample that is certainly kept, counted from the last reset."""
+        return max(0, self.count - self._capacity)
+
     def since(self, first_sample: int) -> np.ndarray:
         """Everything from that sample on, counted from the last reset; a copy.
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Callable, List, Optional, Tuple
 
+from edge.clips.opening import prove_clips
 from edge.config import Config, SourceConfig
 from edge.connection import Connection
 from edge.errors import EdgeError
@@ -31,7 +32,7 @@ def is_new_node(old: Config, new: Config, *, is_same_model: bool) -> bool:
 
 
 def _of_node(config: Config) -> Tuple[object, ...]:
-    return config.node, config.mqtt, config.store, config.prometheus, config.home_assistant
+    return config.node, config.mqtt, config.store, config.prometheus, config.home_assistant, config.clips
 
 
 def changed_sources(old: Config, new: Config) -> List[str]:
@@ -91,6 +92,8 @@ class Reload:
             bundle = self._old_bundle
         if config.levels.enabled:
             scipy_signal()
+        if config.clips.enabled:
+            prove_clips(config.clips, bundle.labels)  # reads the key's file
         if config.mqtt != self._old_config.mqtt:
             Connection(config.mqtt, config.node.name).abort()  # reads its files
         for source in config.source:

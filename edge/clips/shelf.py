@@ -6,7 +6,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Set
 
 from edge.clips.sealed import SUFFIX
 from edge.storage.database import sync_directory
@@ -65,10 +65,11 @@ class Shelf:
         wall_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._directory, self._quota_bytes, self._max_age_s = directory, quota_bytes, max_age_s
+        self.directory, self._quota_bytes, self._max_age_s = directory, quota_bytes, max_age_s
         self._reserve_bytes, self._is_synced = reserve_bytes, is_synced
         self._wall_s, self._monotonic_s = wall_s, monotonic_s
-        self._undated: Dict[str, float] = {}  # monotonic times of clips whose file has a guessed one
+        self._seen: Dict[str, float] = {}  # monotonic time since which a clip is known to be there
+        self._undated: Set[str] = set()  # clips whose files have a guessed time
         self.count = self.bytes = 0  # as last seen
         self.freed = 0  # since the start
 
@@ -83,30 +84,31 @@ class Shelf:
             raise ValueError("%r is no name of a clip" % name)
         if len(content) > self._quota_bytes:
             raise TooLargeError("%d bytes; all clips together may have %d" % (len(content), self._quota_bytes))
-        with _faults_named(self._directory):
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.chmod(str(self._directory), 0o700)  # whatever the umask, and whoever made it
+        with _faults_named(self.directory):
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.chmod(str(self.directory), 0o700)  # whatever the umask, and whoever made it
             self._check_space(len(content))
             self._free(self._quota_bytes - len(content))
             self._write(name, content)
+        self._seen[name] = self._monotonic_s()
         if not self._is_synced():
-            self._undated[name] = self._monotonic_s()
+            self._undated.add(name)
         self._look()
 
     def tidy(self) -> None:
         """Free what is too old, or more than there may be.  Raises ShelfError."""
-        with _faults_named(self._directory):
+        with _faults_named(self.directory):
             self._date()
             self._free(self._quota_bytes)
         self._look()
 
     def _check_space(self, wanted_bytes: int) -> None:
-        disk = os.statvfs(str(self._directory))
+        disk = os.statvfs(str(self.directory))
         if disk.f_bavail * disk.f_frsize - wanted_bytes < self._reserve_bytes:
             raise OSError(errno.ENOSPC, "less than %d MB would stay free" % (self._reserve_bytes >> 20))
 
     def _write(self, name: str, content: bytes) -> None:
-        path = self._directory / (name + SUFFIX)
+        path = self.directory / (name + SUFFIX)
         temporary = path.with_name(path.name + _TEMPORARY)
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
@@ -120,36 +122,39 @@ class Shelf:
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        sync_directory(self._directory)
+        sync_directory(self.directory)
 
     def _free(self, most_bytes: int) -> None:
-        now_s = self._wall_s()
-        clips = stored_clips(self._directory)
+        now_s, now_monotonic_s = self._wall_s(), self._monotonic_s()
+        clips = stored_clips(self.directory)
         total = sum(clip.bytes for clip in clips)
         for clip in clips:
-            is_old = self._is_synced() and clip.name not in self._undated and now_s - clip.written_s > self._max_age_s
-            is_old = is_old or self._monotonic_s() - self._undated.get(clip.name, float("inf")) > self._max_age_s
-            if not is_old and total <= most_bytes:
+            known_for_s = now_monotonic_s - self._seen.setdefault(clip.name, now_monotonic_s)
+            dated_s = 0.0 if clip.name in self._undated else now_s - clip.written_s
+            if max(known_for_s, dated_s) <= self._max_age_s and total <= most_bytes:
                 continue
             clip.path.unlink()
-            self._undated.pop(clip.name, None)
             total -= clip.bytes
             self.freed += 1
 
     def _date(self) -> None:
         """Now that the clock is set, files get the time at which they were written; none is of the future."""
-        if not self._is_synced():
-            return
-        now_s, now_monotonic_s = self._wall_s(), self._monotonic_s()
-        for clip in stored_clips(self._directory):
-            age_s = now_monotonic_s - self._undated.pop(clip.name, now_monotonic_s)
-            if age_s > 0 or clip.written_s > now_s + _UNTRUE_AGE_S:
-                os.utime(str(clip.path), (now_s - age_s, now_s - age_s))
-        for leftover in self._directory.glob("*%s%s" % (SUFFIX, _TEMPORARY)):
+        if self._is_synced():
+            now_s, now_monotonic_s = self._wall_s(), self._monotonic_s()
+            for clip in stored_clips(self.directory):
+                is_of_future = clip.written_s > now_s + _UNTRUE_AGE_S
+                if clip.name in self._undated or is_of_future:
+                    written_s = now_s - (now_monotonic_s - self._seen.get(clip.name, now_monotonic_s))
+                    os.utime(str(clip.path), (written_s, written_s))
+            self._undated.clear()
+        for leftover in self.directory.glob("*%s%s" % (SUFFIX, _TEMPORARY)):
             leftover.unlink()  # of a start that was cut off
 
     def _look(self) -> None:
-        clips = stored_clips(self._directory)
+        clips = stored_clips(self.directory)
+        names = {clip.name for clip in clips}
+        self._seen = {name: seen_s for name, seen_s in self._seen.items() if name in names}
+        self._undated &= names
         self.count, self.bytes = len(clips), sum(clip.bytes for clip in clips)
 
 

@@ -167,5 +167,17 @@ _VALUES: Dict[str, JsonObject] = {
         lden_valid_percent=99.97,
         **_levels(lden=66.8, lday=64.9, levening=62.1, lnight=58.3),
     ),
+    "clip": {
+        "event_id": "9f1c2ab4d0e7-mic-1-17",
+        "label": "siren",
+        "clip": "9f1c2ab4d0e7-mic-1-17",
+        "withheld": None,
+        "start": _START_S - 2.0,
+        "end": _START_S + 10.0,
+        "duration_s": 12.0,
+        "size_bytes": 402944,
+        "key": "5d1f0a93c2b7e846",
+        "replayed": False,
+    },
     "check": {"nonce": "1b5e0c"},
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.config import (
+    ClipsConfig,
     EventsConfig,
     GateConfig,
     HomeAssistantConfig,
@@ -36,6 +37,7 @@ TABLES = {
     "prometheus": PrometheusConfig,
     "summary": SummaryConfig,
     "home_assistant": HomeAssistantConfig,
+    "clips": ClipsConfig,
 }
 SETTING = re.compile(r"#(?=[a-z\[])")  # explanations have a blank after the #
 
@@ -77,6 +79,7 @@ def test_as_it_stands_it_is_a_node_with_one_microphone_and_defaults():
         publish=PublishConfig(),
         prometheus=PrometheusConfig(),
         home_assistant=HomeAssistantConfig(),
+        clips=ClipsConfig(),
         source=(SourceConfig("mic", "microphone"),),
     )
 

@@ -56,6 +56,8 @@ LEVEL = {
     "lzeq_31_5hz_dbfs": -60.0,
 }
 SUMMARY = {"start": NOON, "end": NOON, "valid_percent": 99.5, "overload_percent": 0.0, "replayed": False}
+CLIP = {"event_id": "b00f-street-1", "label": "siren", "clip": None, "withheld": "speech", "replayed": False}
+CLIP.update(start=NOON, end=NOON, duration_s=12.0)
 SUMMARY.update(("seconds_" + label, 3.0) for label in LABELS)
 SUMMARY.update(("events_" + label, 1) for label in LABELS)
 
@@ -113,6 +115,7 @@ def message_of_each_type():
         "classification": factory.build_classification("street", make_classification(), clock),
         "state": factory.build_state("street", NOON, ("siren",), -30.0, None),
         "event": factory.build_event("street", make_event(), clock),
+        "clip": factory.build("clip", NOON, CLIP, "street"),
         "level": make_factory(bands=("31_5hz", "1000hz")).build("level", NOON, LEVEL, "street"),
         "summary": factory.build("summary", NOON, SUMMARY, "street"),
         "summary_hour": factory.build("summary_hour", NOON, SUMMARY, "street"),
@@ -132,6 +135,7 @@ def test_each_type_has_its_topic_and_delivery(type_name):
         "classification": ("soundclr/corner-1/street/classification", 0, False, False),
         "state": ("soundclr/corner-1/street/state", 1, False, False),
         "event": ("soundclr/corner-1/street/event", 1, False, True),
+        "clip": ("soundclr/corner-1/street/clip", 1, False, True),
         "level": ("soundclr/corner-1/street/level", 0, False, False),
         "summary": ("soundclr/corner-1/street/summary", 1, False, True),
         "summary_hour": ("soundclr/corner-1/street/summary/hour", 1, False, True),
