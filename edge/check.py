@@ -13,6 +13,7 @@ from edge.calibration import SourceCalibration, has_records
 from edge.clips.opening import prove_clips
 from edge.config import Config, SourceConfig, load_config
 from edge.errors import ConfigError, EdgeError, SourceError
+from edge.levels.cost import share_of_core
 from edge.scorer_choice import choose_scorer
 from edge.sources import source_from_config
 from edge.sources.devices import choose_device, list_devices
@@ -50,6 +51,7 @@ def run_checks(
     results += _try("model", lambda: _check_model(config, state_directory))
     if config.clips.enabled:
         results += _try("clips", lambda: _check_clips(config))
+    results += _try("sound levels", lambda: _check_levels(config))
     for source in config.source:
         results += _try("source " + source.name, lambda source=source: _check_source(source, state_directory))  # type: ignore
     results.append(check_broker(config.mqtt, config.node.name))
@@ -180,6 +182,14 @@ def _told_calibration(source: SourceConfig) -> CheckResult:
     return CheckResult("calibration " + source.name, True, SourceCalibration(source, None).state.describe(), "")
 
 
+def _check_levels(config: Config) -> List[CheckResult]:
+    if not config.levels.enabled:
+        return [CheckResult("sound levels", True, "not wanted (enabled = false under [levels])", "")]
+    percent = 100.0 * share_of_core(config.levels.third_octaves)
+    what = "A, C and Z, Fast and Slow%s" % (", third octaves" if config.levels.third_octaves else "")
+    return [CheckResult("sound levels", True, "%s: %.1f %% of a core for each 48000 Hz" % (what, percent), "")]
+
+
 def _check_source(source: SourceConfig, state_directory: Optional[Path]) -> List[CheckResult]:
     name = "source " + source.name
     if source.type == "stdin":
@@ -201,7 +211,7 @@ def _check_source(source: SourceConfig, state_directory: Optional[Path]) -> List
             CheckResult(
                 name,
                 True,
-                "microphone %r, %d Hz, %d channel(s)" % (device.name, device.sample_rate_hz, device.channels),
+                "microphone %r, %d channel(s)" % (device.name, device.channels),
                 "",
             ),
         ]

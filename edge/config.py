@@ -150,7 +150,7 @@ class SourceConfig(NamedTuple):
     type: str  # "microphone", "file", "stdin"
     device: str = ""  # microphone: part of the device's name; the default microphone where empty
     path: str = ""  # file
-    sample_rate_hz: int = 0  # microphone: 0 takes the device's own rate; stdin: the stream's rate
+    sample_rate_hz: int = 0  # microphone: 0 takes what is best for levels; stdin: the stream's rate
     channels: int = 1  # stdin: channels of the stream; microphone: 0 takes all that the device has
     channel: int = -1  # which channel to hear, from 0; -1 the mean of all
     sample_format: str = "s16le"  # stdin: s16le, s24le, s32le, f32le

@@ -11,11 +11,18 @@ import os
 import select
 import stat
 import sys
-from typing import Any, Iterator, List, NoReturn, Optional, Tuple
+from typing import Any, List, NoReturn, Optional, Tuple
 
 from edge.sources import faults, framing
 from edge.sources.capture_queue import CaptureQueue
-from edge.sources.devices import INSTALL_HINT, DeviceAmbiguousError, DeviceInfo, DeviceMissingError, choose_device
+from edge.sources.devices import (
+    INSTALL_HINT,
+    DeviceAmbiguousError,
+    DeviceInfo,
+    DeviceMissingError,
+    choose_device,
+    rates_to_try,
+)
 from edge.sources.framing import BLOCK_S
 from edge.sources.hardware import bytes_from_hardware
 from edge.sources.holders import find_obstacle
@@ -25,7 +32,6 @@ _DEVICE_UNAVAILABLE = -9985  # paDeviceUnavailable
 _SETTINGS_WAIT_S = 3.0  # for a card's controls; a card that does not answer is heard all the same
 _LOOK_S = 1.0  # how often a stream without sound is asked whether it still runs
 _FORMATS = (("s16le", "paInt16"), ("s32le", "paInt32"))  # the second for devices that refuse the first
-_COMMON_RATES_HZ = (48000, 44100, 32000, 16000, 96000, 22050, 8000)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -174,7 +180,7 @@ def _open_stream(
     import pyaudio
 
     refusal = ""
-    for rate_hz in _rates_hz(device, arguments):
+    for rate_hz in rates_to_try(device, arguments.rate, arguments.prefer_rate):
         for channels in sorted({arguments.channels or device.channels, device.channels}):
             for sample_format, constant in _FORMATS:
                 pa_format = getattr(pyaudio, constant)
@@ -204,14 +210,6 @@ def _open_stream(
                 )
                 return stream, hello, captured
     raise _refused(device, refusal, is_busy=False)
-
-
-def _rates_hz(device: DeviceInfo, arguments: argparse.Namespace) -> Iterator[int]:
-    seen = {0}
-    for rate_hz in (arguments.rate, arguments.prefer_rate, device.sample_rate_hz) + _COMMON_RATES_HZ:
-        if rate_hz not in seen:
-            seen.add(rate_hz)
-            yield rate_hz
 
 
 def _is_unavailable(error: Exception) -> bool:

@@ -10,10 +10,15 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import edge
 from edge.errors import SourceError
+from edge.sources.sound_card import is_direct_name
 
 CAPTURE_COMMAND = (sys.executable or "python3", "-m", "edge.sources.capture")
 INSTALL_HINT = "sudo apt-get install portaudio19-dev, then pip install pyaudio"
 _CARD_NUMBER = re.compile(r"\s*\(hw:\d+,\d+\)\s*\Z")
+# Of a card itself, best first. A level needs what lies below 20 kHz, and 48 kHz hold all of it; more would bring the
+# resonance of the microphone and the noise of the converter, which no weighting but its own end keeps out.
+_WHOLE_BAND_RATES_HZ = (48000, 44100, 88200, 96000, 176400, 192000)
+_LESSER_RATES_HZ = (32000, 24000, 22050, 16000, 11025, 8000)
 _LIST_TIMEOUT_S = 20.0  # PortAudio tries every ALSA device; a Jetson takes seconds
 
 
@@ -94,6 +99,25 @@ def choose_device(devices: Sequence[DeviceInfo], name: str) -> DeviceInfo:
             "%r is in the names of %d microphones: %s; write one whole name" % (name, len(found), _names_of(found))
         )
     return found[0]
+
+
+def rates_to_try(device: DeviceInfo, wanted_hz: int = 0, preferred_hz: int = 0) -> List[int]:
+    """Rates to open a device with, best first, each once.
+
+    A card itself takes only rates that it has, so the first one taken is its best. What converts rates takes any, and
+    what it offers for its own comes nearest to the truth.
+
+    Args:
+        wanted_hz: by the configuration; 0: none.
+        preferred_hz: as before, so that the count of samples stays in one rate; 0: none.
+    """
+    own_hz = (device.sample_rate_hz,)
+    best_hz = _WHOLE_BAND_RATES_HZ + own_hz if is_direct_name(device.name) else own_hz + _WHOLE_BAND_RATES_HZ
+    rates_hz: List[int] = []
+    for rate_hz in (wanted_hz, preferred_hz) + best_hz + _LESSER_RATES_HZ:
+        if rate_hz and rate_hz not in rates_hz:
+            rates_hz.append(rate_hz)
+    return rates_hz
 
 
 def child_environment() -> Dict[str, str]:

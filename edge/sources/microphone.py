@@ -57,7 +57,7 @@ class MicrophoneSource(Source):
         Args:
             name: The source's slug.
             device: Part of the device's name; the default microphone where empty.
-            sample_rate_hz: To ask for; 0 for the device's own. Where the device refuses it, another is taken.
+            sample_rate_hz: To ask for; 0 for the best for levels (`rates_to_try`). After a refusal another is taken.
             channels: To open, 0 for all that the device has.
             channel: The one to hear, from 0; -1 for the mean of all.
             command: Starts the capture child, `devices.CAPTURE_COMMAND` unless given; its arguments are appended.

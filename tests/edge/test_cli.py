@@ -208,13 +208,22 @@ def test_check_tells_each_part_apart(tmp_path, tiny, tone_path, capsys):
         encoding="utf-8",
     )
     found = checks(capsys, path)
-    good = {"software", "configuration", "bundle", "runtime", "self-test", "source tape", "calibration tape"}
+    good = {
+        "software",
+        "configuration",
+        "bundle",
+        "runtime",
+        "self-test",
+        "sound levels",
+        "source tape",
+        "calibration tape",
+    }
     assert {name for name, check in found.items() if check["ok"]} == good
     assert set(found) - good == {"source lost", "source mic", "broker"}
     assert "/none.wav" in found["source lost"]["detail"] and "127.0.0.1:9" in found["broker"]["detail"]
     assert main(["check", "--config", str(path)]) == 1
     table, _ = capsys.readouterr()
-    assert sum(line.startswith("FAIL") for line in table.splitlines()) == 3 and "3 of 10 checks failed" in table
+    assert sum(line.startswith("FAIL") for line in table.splitlines()) == 3 and "3 of 11 checks failed" in table
 
 
 def test_check_of_a_bad_or_missing_configuration_or_bundle_fails_with_1(tmp_path, capsys):

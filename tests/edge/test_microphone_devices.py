@@ -5,7 +5,14 @@ import sys
 import pytest
 
 from edge.errors import SourceError
-from edge.sources.devices import DeviceAmbiguousError, DeviceInfo, DeviceMissingError, choose_device, list_devices
+from edge.sources.devices import (
+    DeviceAmbiguousError,
+    DeviceInfo,
+    DeviceMissingError,
+    choose_device,
+    list_devices,
+    rates_to_try,
+)
 
 DEVICES = [
     DeviceInfo(0, "HDA Intel PCH: ALC (hw:0,0)", 2, 48000, "ALSA", False),
@@ -79,3 +86,24 @@ def test_a_card_that_got_another_number_is_still_found(name, index):
 def test_a_card_number_that_fits_none_of_several_alike_is_not_guessed():
     with pytest.raises(DeviceAmbiguousError):
         choose_device(DEVICES, "USB Microphone: Audio (hw:5,0)")
+
+
+def test_a_card_itself_is_opened_with_the_rate_that_is_best_for_levels():
+    card = DeviceInfo(3, "USB Audio: - (hw:1,0)", 1, 44100, "ALSA", False)
+    rates_hz = rates_to_try(card)
+    assert rates_hz[:2] == [48000, 44100] and len(set(rates_hz)) == len(rates_hz)
+    assert min(rates_hz[:6]) == 44100 and rates_hz[6:] == sorted(rates_hz[6:], reverse=True)  # no bandwidth given away
+    assert rates_to_try(card._replace(sample_rate_hz=16000))[0] == 48000  # PortAudio's idea of its own rate is a guess
+
+
+def test_what_converts_rates_is_opened_with_its_own():
+    pulse = DeviceInfo(5, "pulse", 32, 44100, "ALSA", True)
+    assert rates_to_try(pulse)[:2] == [44100, 48000]
+    assert rates_to_try(pulse._replace(sample_rate_hz=16000))[0] == 16000  # more would be made up
+
+
+def test_a_rate_that_was_asked_for_or_heard_before_comes_first():
+    card = DeviceInfo(3, "USB Audio: - (hw:1,0)", 1, 44100, "ALSA", False)
+    assert rates_to_try(card, wanted_hz=96000)[:3] == [96000, 48000, 44100]
+    assert rates_to_try(card, preferred_hz=44100)[:3] == [44100, 48000, 88200]
+    assert rates_to_try(card, 16000, 44100)[:3] == [16000, 44100, 48000]
