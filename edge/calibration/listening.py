@@ -15,6 +15,7 @@ DIFFERENCE_DB = 0.5  # two levels may differ by so much more or less than the ca
 _SETTLE_S = 3.0  # calibrators and microphones take about two
 _ANOTHER_LEVEL_DB = 3.0  # so far from the last tone a next one is another, also where a gain is automatic
 _PATIENCE_S = 25.0  # for sound that was lost on its way, before the microphone counts as failed
+_MOST_GAPS = 3  # while one stretch is heard
 
 
 class Wanted(NamedTuple):
@@ -97,9 +98,9 @@ class _Ear:
         self._microphone, self._hardware = microphone, hardware
 
     def hear(self, seconds: float) -> Heard:
-        """Measure the next seconds."""
+        """Measure the next seconds that come without a gap."""
         pieces: List[np.ndarray] = []
-        samples, rate_hz = 0, 0
+        samples, rate_hz, broken = 0, 0, 0
         deadline_s = time.monotonic() + seconds + _PATIENCE_S
         while not rate_hz or samples < seconds * rate_hz:
             block = self._microphone.read(0.5)
@@ -112,21 +113,28 @@ class _Ear:
                 raise CalibrationError("somebody changed the card's controls meanwhile; begin again")
             if block is None:
                 continue
-            if block.gap is not None:
-                raise CalibrationError("sound was lost (%s); relieve the machine and begin again" % block.gap.reason)
+            if block.gap is not None and pieces:
+                broken += 1
+                if broken == _MOST_GAPS:
+                    raise CalibrationError("sound is lost (%s); relieve the machine and begin again" % block.gap.reason)
+                pieces, samples = [], 0
             pieces.append(block.samples)
             samples, rate_hz = samples + len(block.samples), block.sample_rate_hz
         return listen(np.concatenate(pieces), rate_hz)
 
     def wait_for_tone(self, last: Optional[MeasuredTone], wait_s: float) -> None:
-        """Until there is a tone, and after another one at another level.  Raises CalibrationError: there was none."""
-        deadline_s = time.monotonic() + wait_s
+        """Until there is a tone, and after another one at another level.  Raises CalibrationError: there was none.
+
+        Time is that of the sound.
+        """
+        waited_s = 0.0
         while True:
             heard = self.hear(1.0)
+            waited_s += heard.duration_s
             is_new = last is None or abs(heard.level_dbfs - last.level_dbfs) >= _ANOTHER_LEVEL_DB
             if heard.is_tone and is_new:
                 return
-            if time.monotonic() >= deadline_s:
+            if waited_s >= wait_s:
                 if not heard.is_tone:
                     complaint = complaint_about(heard)
                     raise CalibrationError(complaint or "no tone within %.0f s" % wait_s)

@@ -12,7 +12,7 @@ import os
 from ctypes import byref, c_char_p, c_int, c_long, c_longlong, c_uint, c_void_p
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from edge.sources.hardware import AlsaError, Control
+from edge.sources.hardware import AlsaError, Control, printable
 
 _LIBRARY = "libasound.so.2"
 _NONBLOCK = 1  # SND_CTL_NONBLOCK
@@ -205,7 +205,7 @@ class _Asound:
 
     def text(self, name: str, *arguments: Any) -> str:
         """A text of the library's own."""
-        return (self.function(name, c_char_p)(*arguments) or b"").decode("utf-8", "replace")
+        return printable((self.function(name, c_char_p)(*arguments) or b"").decode("utf-8", "replace"))
 
     def made(self, kind: str) -> "_Made":
         """One of the library's objects, for as long as a `with` lasts."""

@@ -98,6 +98,11 @@ class Hardware(NamedTuple):
     problem: str = ""  # why this is not all, or cannot be relied on; "" where it can
 
 
+def printable(text: str) -> str:
+    """A name that a device gives itself, fit to be shown."""
+    return "".join(character if character.isprintable() else "?" for character in text)[:_MAX_CHARACTERS]
+
+
 def bytes_from_hardware(hardware: Hardware) -> bytes:
     """As JSON."""
     return json.dumps(mapping_from_hardware(hardware)).encode("utf-8")
@@ -148,13 +153,13 @@ def checked(kind: Any, values: Any, what: str) -> Dict[str, Any]:
 
 
 _SIMPLE: Dict[Any, Any] = {str: str, int: int, bool: bool, float: (int, float)}
-_NAMES = {str: "a string", int: "a whole number", bool: "true or false", float: "a number"}
+_NAMES = {str: "one line of text", int: "a whole number", bool: "true or false", float: "a number"}
 
 
 def _is_of(value: Any, expected: Any) -> bool:
     if isinstance(value, bool) or expected is bool:
         return isinstance(value, bool) and expected is bool
-    if isinstance(value, str) and len(value) > _MAX_CHARACTERS:
+    if isinstance(value, str) and (len(value) > _MAX_CHARACTERS or not value.isprintable()):
         return False
     return isinstance(value, expected) and (not isinstance(value, float) or math.isfinite(value))
 

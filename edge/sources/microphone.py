@@ -253,8 +253,10 @@ class MicrophoneSource(Source):
     def _note_hardware(self, record: Record) -> None:
         try:
             self.hardware = hardware_from_mapping(record.values())
-        except HardwareError as error:
-            raise FramingError("a record of the hardware: %s" % error) from None
+        except HardwareError as error:  # no reason to be deaf
+            _LOGGER.warning("microphone %s: its hardware is not known: %s", self.name, error)
+            self.hardware = None
+            return
         for what in self.hardware.restored:
             _LOGGER.warning("microphone %s: put right as calibrated: control %s", self.name, what)
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from edge.sources.hardware import Card
+from edge.sources.hardware import Card, printable
 from edge.sources.holders import capture_devices, fields_of, owner_of, text_of
 
 _LEVELS_ABOVE = 4  # from a card's interface up to the USB device that it belongs to
@@ -53,9 +53,9 @@ def is_direct_name(name: str) -> bool:
 def _card_of(sys: Path, number: int, name: str, pcm_device: int) -> Card:
     folder = Path(os.path.realpath(str(sys / "class" / "sound" / ("card%d" % number) / "device")))
     for above in [folder] + list(folder.parents)[:_LEVELS_ABOVE]:
-        vendor_id = text_of(above / "idVendor").strip()
+        vendor_id, product_id, serial, product = [
+            printable(text_of(above / file).strip()) for file in ("idVendor", "idProduct", "serial", "product")
+        ]
         if vendor_id:
-            product_id, serial = text_of(above / "idProduct").strip(), text_of(above / "serial").strip()
-            product = text_of(above / "product").strip()
-            return Card(product or name, vendor_id, product_id, serial, above.name, pcm_device)
-    return Card(name, pcm_device=pcm_device)
+            return Card(product or printable(name), vendor_id, product_id, serial, above.name, pcm_device)
+    return Card(printable(name), pcm_device=pcm_device)

@@ -36,6 +36,27 @@ def _fail(reason, message):
     sys.exit(1)
 
 
+def _hardware(volume):
+    """What `tests.edge.calibrators` calls HARDWARE, with its volume turned."""
+    from edge.sources.hardware import bytes_from_hardware
+    from tests.edge.calibrators import HARDWARE, VOLUME
+
+    controls = (VOLUME._replace(values=(volume, volume)),) + HARDWARE.controls[1:]
+    hardware = HARDWARE._replace(controls=controls, sample_rate_hz=RATE_HZ)
+    _write(framing.bytes_from_record(framing.Record(framing.HARDWARE, bytes_from_hardware(hardware))))
+
+
+def _give_with_hardware(mode, device):
+    """Its hardware before the first sound; where it is "turned", changed for the next ten blocks."""
+    _hardware(8)
+    device.give(10)
+    if mode == "turned":
+        _hardware(3)
+        device.give(10)
+        _hardware(8)
+    device.give()
+
+
 def _noise(index):
     return (b"%08d" % index) * (2 * FRAMES // 8)
 
@@ -175,6 +196,8 @@ def main():
         _fail(mode, "it is %s" % mode)
     if start == 1:
         _misbehave_at_once(mode)
+    if mode in ("hardware", "turned"):
+        import tests.edge.calibrators  # noqa: F401 - takes a while, and must not after the greeting
     rate_hz = 48000 if mode == "other_rate" and start > 1 else RATE_HZ
     _hello(rate_hz, refused_rate_hz=11025 if mode == "refused_rate" else 0)
     if mode == "mute":
@@ -182,6 +205,10 @@ def main():
     if mode == "queue":
         _capture_through_queue()
     device = _Device()
+    if mode in ("hardware", "turned"):
+        _give_with_hardware(mode, device)
+    if mode == "bad_hardware" and start == 1:
+        _write(framing.bytes_from_record(framing.json_record(framing.HARDWARE, card="none")))
     if mode == "day" and start == 1:
         device.give(300, payload_of=_tone)
         _die()

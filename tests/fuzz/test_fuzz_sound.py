@@ -22,7 +22,10 @@ from edge.sources.framing import (
     stream_format_from_hello,
     take_record,
 )
+from edge.sources.framing import HARDWARE as FRAMED_HARDWARE
+from edge.sources.hardware import HardwareError, hardware_from_mapping, mapping_from_hardware
 from edge.sources.start_time import FROM_FILE, start_time_of
+from tests.edge.calibrators import HARDWARE
 from tests.fuzz.inputs import fuzzed, one_input
 from tests.fuzz.mutations import WORDS, damaged_bytes, damaged_json, nested
 
@@ -133,6 +136,14 @@ def test_damaged_capture_records(content, rest):
                     assert stream_format_from_hello(record).frame_bytes > 0
                 elif record is not None and record.kind == FAILURE:
                     record.values()
+
+
+@fuzzed(share=5, examples=200)
+@given(payload=damaged_json([mapping_from_hardware(HARDWARE)]))
+def test_damaged_reports_of_hardware(payload):
+    with one_input("capture hardware", FramingError, HardwareError):
+        hardware = hardware_from_mapping(Record(FRAMED_HARDWARE, payload).values())
+        assert hardware_from_mapping(mapping_from_hardware(hardware)) == hardware
 
 
 @fuzzed(share=5, examples=200)
