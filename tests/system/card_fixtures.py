@@ -3,6 +3,7 @@
 import os
 import subprocess
 from pathlib import Path
+from typing import Mapping, Sequence  # noqa: UP035 - Python 3.6 imports this too, through conftest
 
 import numpy as np
 import pytest
@@ -81,7 +82,7 @@ class VirtualCard:
         assert changed != lines
         self.set_controls("\n".join(changed) + "\n")
 
-    def controls(self) -> "dict[str, str]":
+    def controls(self) -> Mapping[str, str]:
         """As they are now."""
         lines = self._mixer.read_text().splitlines()
         return {line.split("|")[0]: line.split("|")[-1] for line in lines}
@@ -94,7 +95,7 @@ class VirtualCard:
         os.replace(str(temporary), str(self.home / "audio.raw"))
 
     @property
-    def capture_command(self):
+    def capture_command(self) -> Sequence[str]:
         """The capture child that knows the card from the folders."""
         return devices.CAPTURE_COMMAND + ("--proc=%s" % self.proc, "--sys=%s" % self.sys)
 
