@@ -31,6 +31,8 @@ from trainer.listener import Listener
 from trainer.metrics import bootstrap_interval, wilson_interval
 
 QUIETER_DB = 20.0
+MUCH_QUIETER_DB = 30.0
+LOUDER_DB = 10.0
 MICROPHONE_NOISE_DBFS = -60.0  # RMS, white: a cheap USB microphone's own
 TILT_DB_PER_DECADE = 6.0  # about 1 kHz, level below 50 Hz
 CLICK_S = 0.010
@@ -58,9 +60,13 @@ def build_conditions(listener: Listener, noises: Sequence[np.ndarray]) -> list[C
     """
     rate_hz, window = listener.spec.sample_rate_hz, listener.spec.window_samples
 
-    def quieter(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        noise = rng.standard_normal(len(samples)) * 10 ** (MICROPHONE_NOISE_DBFS / 20)
-        return samples * 10 ** (-QUIETER_DB / 20) + noise
+    def turned_down(name: str, down_db: float) -> Condition:
+        def apply(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+            noise = rng.standard_normal(len(samples)) * 10 ** (MICROPHONE_NOISE_DBFS / 20)
+            return samples * 10 ** (-down_db / 20) + noise
+
+        text = "%.0f dB down, then white noise of %.0f dBFS RMS for the microphone's own"
+        return Condition(name, text % (down_db, MICROPHONE_NOISE_DBFS), apply)
 
     def street(snr_db: float) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
         return lambda samples, rng: add_noise(samples, draw_street(noises, len(samples), rng, rate_hz), snr_db)
@@ -68,11 +74,12 @@ def build_conditions(listener: Listener, noises: Sequence[np.ndarray]) -> list[C
     whence = "from %d recordings" % len(noises) if noises else "made up: noise with a traffic's spectrum and swell"
     return [
         Condition("clean", "as recorded", lambda samples, rng: samples),
+        turned_down("quieter", QUIETER_DB),
+        turned_down("much_quieter", MUCH_QUIETER_DB),
         Condition(
-            "quieter",
-            "%.0f dB down, then white noise of %.0f dBFS RMS for the microphone's own"
-            % (QUIETER_DB, MICROPHONE_NOISE_DBFS),
-            quieter,
+            "louder",
+            "%.0f dB up, cut off at full scale" % LOUDER_DB,
+            lambda samples, rng: np.clip(samples * 10 ** (LOUDER_DB / 20), -1.0, 1.0),
         ),
         Condition(
             "tilt_up",

@@ -13,12 +13,15 @@ import pytest
 import timm
 import torch
 
+from tests.trainer.made_runs import make_predictions, make_run
 from trainer.ablation.results import Cell, Result, Store, _read_statements, digest_code, read_result
 from trainer.ablation.rows import ROWS, describe_row, list_rows, row_recipe
 from trainer.ablation.runs import hold, plan_cells, work_through
 from trainer.ablation.table import build_table, write_markdown
-from trainer.cli import main
+from trainer.cli import build_parser, main
+from trainer.commands.ablate import plan_runs
 from trainer.data.clips import Clip, Dataset
+from trainer.distillation import name_teachers
 from trainer.errors import TrainerError
 from trainer.recipe import Recipe
 from trainer.recipes import RECIPES, list_differences
@@ -193,8 +196,34 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_table(tmp_path, command, ca
     rows = {row["row"]: row for row in table["data"]["UrbanSound8K"]}
     assert rows.keys() == {"reference", "ce", "mixup"} and rows["ce"]["difference"]["runs"] == 2
     assert rows["ce"]["best_epoch"] is not None
+    results = ["--results", str(tmp_path / "whole")]
+    assert main(["ablate", "--table-only", "--reference", "ce", *results]) == 0
+    against = json.loads((tmp_path / "whole" / "table-against-ce.json").read_text())["data"]["UrbanSound8K"]
+    assert against[0]["row"] == "ce" and against[0]["difference"] is None
+    difference = next(row for row in against if row["row"] == "reference")["difference"]["accuracy"]
+    assert difference == pytest.approx(-rows["ce"]["difference"]["accuracy"])
+    capsys.readouterr()
     assert main(command("whole", "--learning-rate", "0.5")) == 2
     assert "another configuration" in capsys.readouterr().err
+
+
+def test_teachers_teach_the_distilled_row_alone(tmp_path, command):
+    teacher = make_run(tmp_path / "teacher", make_predictions([1]))
+    options = build_parser().parse_args(command("r", "--rows", "distilled,trial", "--teacher", str(teacher)))
+    plans = plan_runs(options)
+    weights = {cell.row: plan.recipe.distil_weight for cell, plan in plans.items()}
+    assert weights == {"reference": 0.0, "distilled": 0.5, "trial": 0.0}
+    taught = {cell.row: plan.settings["roles"]["teachers"] for cell, plan in plans.items()}
+    assert taught == {"reference": [], "distilled": list(name_teachers([teacher])), "trial": []}
+
+
+def test_options_reach_all_rows_and_a_row_keeps_its_own_change(tmp_path, command):
+    plans = plan_runs(build_parser().parse_args(command("r", "--rows", "two-views,trial,ce", "--seeds", "0,4")))
+    recipes = {cell.row: plan.recipe for cell, plan in plans.items()}
+    assert len(plans) == 2 * 2 * 4 and {cell.seed for cell in plans} == {0, 4}
+    assert all(recipe.epochs == 2 and recipe.frontend.window_frames == 33 for recipe in recipes.values())
+    assert (recipes["two-views"].batch, recipes["ce"].batch, recipes["trial"].batch) == (32, 4, 4)
+    assert recipes["trial"].schedule == "one_cycle" and recipes["trial"].foreign_batch == 2
 
 
 def test_what_cannot_be_ablated_is_one_line(tmp_path, command, capsys):
@@ -202,5 +231,7 @@ def test_what_cannot_be_ablated_is_one_line(tmp_path, command, capsys):
     assert "no row 'whisper'" in capsys.readouterr().err
     assert main(command("r", "--folds", "9")) == 2
     assert "no fold of [9]" in capsys.readouterr().err
+    assert main(["ablate", "--results", str(tmp_path / "r")]) == 2
+    assert "no data set" in capsys.readouterr().err
     assert main(command("r", "--table-only")) == 2
     assert "holds no result" in capsys.readouterr().err

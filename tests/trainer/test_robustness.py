@@ -126,10 +126,28 @@ def test_conditions_keep_the_length_and_give_finite_sound_of_any_clip():
             assert compute_logmel(changed[:WINDOW].astype(np.float32), SPEC).shape == (64, 171)
 
 
-def test_the_microphones_noise_stays_when_the_sound_gets_quieter():
-    quieter = next(one for one in build_conditions(pitch_judge(), []) if one.name == "quieter")
+@pytest.mark.parametrize("name, down_db", [("quieter", 20.0), ("much_quieter", 30.0)])
+def test_the_microphones_noise_stays_when_the_sound_gets_quieter(name, down_db):
+    quieter = next(one for one in build_conditions(pitch_judge(), []) if one.name == name)
     left = quieter.apply(np.zeros(WINDOW), np.random.default_rng(0))
     assert 20 * np.log10(heard_rms(left)) == pytest.approx(MICROPHONE_NOISE_DBFS, abs=0.1)
+    sound = quieter.apply(tone(440.0, WINDOW / RATE, 1.0), np.random.default_rng(0)) - left
+    assert np.abs(sound).max() == pytest.approx(10 ** (-down_db / 20), rel=1e-2)
+
+
+def test_the_table_has_every_row_that_a_street_asks_for():
+    names = [one.name for one in build_conditions(pitch_judge(), [])]
+    assert names == [
+        "clean", "quieter", "much_quieter", "louder", "tilt_up", "tilt_down", "click", "part_filled", "low_pass",
+        "reverberation", "clipping", "street_6_db", "street_0_db",
+    ]  # fmt: skip
+
+
+def test_louder_is_cut_off_at_full_scale():
+    louder = next(one for one in build_conditions(pitch_judge(), []) if one.name == "louder")
+    loud = louder.apply(tone(440.0, 1.0, 0.9), np.random.default_rng(0))
+    soft = louder.apply(tone(440.0, 1.0, 0.1), np.random.default_rng(0))
+    assert np.abs(loud).max() == 1.0 and np.abs(soft).max() == pytest.approx(0.1 * 10**0.5, rel=1e-3)
 
 
 def test_the_table_of_a_judge_that_hears_pitch():

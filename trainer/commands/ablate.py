@@ -68,11 +68,12 @@ def add_parser(commands: Commands) -> None:
         "ablate",
         help="one table of what each ingredient gives: runs of many rows, folds and seeds, spread over time and "
         "machines",
-        description="Trains and judges what --results does not hold yet, then writes table.md and table.json there. "
-        "Killed at any time, or started several times at once, the same command goes on with what is left.",
+        description="Trains and judges what --results does not hold yet, then writes table.md and table.json there (or "
+        "table-against-ROW for another --reference). Killed at any time, or started several times at once, the same "
+        "command goes on with what is left.",
         epilog="rows: %s" % ", ".join(list_rows()),
     )
-    ablate.add_argument("--data", type=Path, action="append", required=True, help="data set; may be repeated")
+    ablate.add_argument("--data", type=Path, action="append", default=[], help="data set; may be repeated")
     ablate.add_argument("--foreign", type=Path, default=None, help="sound that is none of a data set's classes")
     ablate.add_argument(
         "--rows", type=lambda text: text.split(","), default=[], metavar="ROW,ROW", help="(default: all ingredients)"
@@ -98,6 +99,12 @@ def add_parser(commands: Commands) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise TrainerError("ablate trains each run in one process; give --jobs, or start it several times")
+    if arguments.jobs < 1:
+        raise TrainerError("--jobs %d; expected at least 1" % arguments.jobs)
+    if not arguments.data and not arguments.table_only:
+        raise TrainerError("no data set; name one with --data, or make the table of what is there with --table-only")
     store = Store(arguments.results)
     reference = arguments.reference or REFERENCE
     describe_row(reference)
@@ -108,8 +115,9 @@ def execute(arguments: argparse.Namespace) -> int:
     if not table["data"]:
         raise TrainerError("%s holds no result yet; leave out --table-only" % arguments.results)
     text = write_markdown(table)
-    (arguments.results / (TABLE_NAME + ".md")).write_text(text, encoding="utf-8")
-    (arguments.results / (TABLE_NAME + ".json")).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    name = TABLE_NAME if reference == REFERENCE else "%s-against-%s" % (TABLE_NAME, reference)
+    (arguments.results / (name + ".md")).write_text(text, encoding="utf-8")
+    (arguments.results / (name + ".json")).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(table, indent=1) if arguments.json else text, end="")
     return 0
 
