@@ -80,6 +80,7 @@ def main() -> None:
         report.add_figure("written to the device a day, ext4 with its journal", on_device / share / MB, "MB")
     else:
         report.add_remark("What a file system writes besides needs root and a loop device; not measured here.")
+    report.add_remark("Of what is kept for hours and days five days stay at most: 30 days take less than it says here.")
     report.add_remark(f"{arguments.hours:g} h played at {arguments.speed:g} times their pace, scaled to a day.")
     report.write(as_json=arguments.json)
 
