@@ -21,6 +21,7 @@ from edge.records import Dating, EventChange, Keepsake, LevelFrame, Message
 from edge.store import NEWS_S
 
 LONGEST_SETTLE_S = 10.0  # with the store's patience, a summary is still news when it is sent
+_LEAST_SETTLE_S = 1.0  # the eighth of a second that straddles the border comes after it
 _TOUCHES_S = 1e-3
 
 
@@ -47,7 +48,8 @@ class SourceSummaries:
         settle_s: float = LONGEST_SETTLE_S,
     ) -> None:
         self._name, self._clock, self._factory, self._publish = name, clock, factory, publish
-        self._labels, self._settle_s = tuple(labels), min(settle_s, LONGEST_SETTLE_S)
+        self._labels = tuple(labels)
+        self._settle_s = min(max(settle_s, _LEAST_SETTLE_S), LONGEST_SETTLE_S)
         self._is_lasting, self._is_measured = False, True
         self._machine_boot_id = read_machine_boot_id()
         self._grid = MinuteGrid(clock)

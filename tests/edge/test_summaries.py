@@ -37,6 +37,25 @@ def test_a_minute_holds_its_own_sound_and_no_other():
     assert [minute["lafmax_dbfs"] for minute in source.told()] == [-69.5, -29.5]
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.floats(0.0, 60.0), st.integers(0, 999))
+def test_wherever_the_border_falls_energy_is_conserved_and_in_its_own_minute(begun_s, seed):
+    chance = np.random.RandomState(seed)
+    levels = chance.uniform(-70.0, -30.0, 8 * 200)
+    source = MeasuringSource(start_time_s=START_S + begun_s)
+    source.hear(200, lambda index: float(levels[index]))
+    source.summaries.finish()
+    starts_s, energies = begun_s + np.arange(1600) / 8.0, 10.0 ** (levels / 10.0) / 8.0
+    for minute in source.told():
+        start_s, end_s = (60.0 * int(minute[name][14:16]) + float(minute[name][17:23]) for name in ("start", "end"))
+        shares = np.clip(np.minimum(starts_s + 0.125, end_s) - np.maximum(starts_s, start_s), 0.0, None) / 0.125
+        expected = 10.0 * np.log10((shares * energies).sum() / (end_s - start_s))
+        assert minute["laeq_dbfs"] == pytest.approx(expected, abs=0.02) or end_s - start_s < 0.5
+        assert minute["valid_percent"] == pytest.approx(100.0, abs=0.02) or end_s - start_s < 0.5
+    (day,) = source.told("summary_day")
+    assert day["laeq_dbfs"] == pytest.approx(10.0 * np.log10(energies.mean() * 8.0), abs=0.006)
+
+
 def test_parts_of_a_minute_at_start_and_stop_say_what_they_cover():
     source = MeasuringSource(Machine(START_S + 18.0))
     source.hear(60)
