@@ -117,7 +117,7 @@ class Rollup:
 
     def _report(self, minutes: int, undated: int, unreadable: str) -> None:
         if minutes:
-            _LOGGER.info("roll-up: goes on from %d minutes of earlier starts", minutes)
+            _LOGGER.info("roll-up: goes on from what earlier starts kept: %d minutes", minutes)
         if undated:
             _LOGGER.warning(
                 "roll-up: %d minutes were recorded before the machine knew the time, and it was switched off before it "

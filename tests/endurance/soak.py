@@ -27,6 +27,7 @@ from edge.config import Config, StoreConfig, config_from_mapping
 from edge.daemon import Daemon
 from edge.publish import Publisher
 from edge.records import Message
+from edge.rfc3339 import epoch_s_from_rfc3339
 from edge.storage.sqlite_store import SqliteStore
 from engines.bundle import load_bundle
 
@@ -67,6 +68,9 @@ class Account:
         self._seq: dict[str, int] = {}
         self._start_ms: int | None = None
         self._last_ms: dict[str, int] = {}
+        self.minutes = self.minutes_apart = self.hours = self.hours_wrong = 0
+        self._minute_end = ""
+        self._valid_s: dict[str, float] = {}  # of minutes, by the hour in which they begin
 
     @property
     def left_open(self) -> int:
@@ -88,6 +92,10 @@ class Account:
             self._note_time(message.topic, values["ts_ms"])
         elif values["type"] == "event":
             self._note_event(values)
+        elif values["type"] == "summary":
+            self._note_minute(values)
+        elif values["type"] == "summary_hour":
+            self._note_hour(values)
 
     def forget_ids(self) -> None:
         """Ids of long ago take memory that is none of the node's."""
@@ -98,6 +106,22 @@ class Account:
         self.backwards += time_ms <= self._last_ms.get(topic, -1)
         self._last_ms[topic] = time_ms
         self.heard_s = (time_ms - self._start_ms) / 1000.0
+
+    def _note_minute(self, values: dict[str, Any]) -> None:
+        """Minutes of a recording follow each other without a hole."""
+        self.minutes += 1
+        self.minutes_apart += self._minute_end not in ("", values["start"])
+        self._minute_end = values["end"]
+        start_s, end_s = (epoch_s_from_rfc3339(values[name]) for name in ("start", "end"))
+        hour = values["start"][:13]
+        valid_s = (end_s - start_s) * values["valid_percent"] / 100.0
+        self._valid_s[hour] = self._valid_s.get(hour, 0.0) + valid_s
+
+    def _note_hour(self, values: dict[str, Any]) -> None:
+        """An hour holds what its minutes held."""
+        self.hours += 1
+        valid_s = self._valid_s.pop(values["start"][:13], 0.0)
+        self.hours_wrong += abs(values["valid_percent"] * 36.0 - valid_s) > 1.0
 
     def _note_event(self, values: dict[str, Any]) -> None:
         if values["phase"] == "start":
@@ -135,6 +159,8 @@ class Result(NamedTuple):
             (account.backwards == 0, f"{account.backwards} times or numbers went back"),
             (account.repeated == 0, f"{account.repeated} ids came twice"),
             (account.starts == account.ends, f"{account.starts} starts and {account.ends} ends"),
+            (account.minutes_apart == 0, f"{account.minutes_apart} minutes' summaries do not follow the one before"),
+            (account.hours_wrong == 0, f"{account.hours_wrong} hours' summaries do not hold what their minutes did"),
             (account.ends_alone == 0 and account.left_open == 0, "ends without their starts, or starts without ends"),
             (self.store_bytes < 8 * _MOST_BYTES, f"the store takes {self.store_bytes} bytes"),
         ]

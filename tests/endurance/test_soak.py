@@ -18,6 +18,9 @@ def test_twenty_minutes_of_street_across_midnight_keep_every_promise_but_the_slo
     assert result.failures(most_mb_per_day=float("inf")) == []
     assert result.account.heard_s >= 1200.0 and result.account.messages > 1000
     assert result.steps >= 15 and result.account.starts > 0
+    assert (
+        result.account.minutes >= 20 and result.account.hours >= 2
+    )  # midnight in UTC comes after a quarter of an hour
 
 
 def message(**values):
@@ -26,6 +29,12 @@ def message(**values):
 
 def event(phase, seq, name="a"):
     return message(type="event", phase=phase, event_id=name, id="i%d" % seq, seq=seq)
+
+
+def summary(start, end, kind="summary", seq=None, valid_percent=100.0):
+    first, last = ("2026-10-25T%02d:%02d:00.000Z" % divmod(minute, 60) for minute in (start, end))
+    seq = start if seq is None else seq
+    return message(type=kind, id="s%d" % seq, seq=seq, start=first, end=last, valid_percent=valid_percent)
 
 
 def result_of(account, samples):
@@ -63,6 +72,9 @@ def test_a_leak_is_noticed_and_noise_is_not(what, expected):
         ([event("end", 0)], "ends"),
         ([event("start", 0), event("end", 1), event("end", 2)], "ends"),
         ([event("start", 1), event("end", 0)], "back"),
+        ([summary(0, 1), summary(1, 2), summary(0, 60, "summary_hour", 2, 3.33)], None),
+        ([summary(0, 1), summary(2, 3)], "follow"),
+        ([summary(0, 1), summary(1, 2), summary(0, 60, "summary_hour", 2, 1.67)], "hold"),
         ([event("start", 0), message(type="health", id="i0", seq=1), event("end", 2)], "twice"),
     ],
 )
