@@ -185,8 +185,7 @@ class Daemon:
                 self._publisher.publish(self._report.health_message())
             if self._report.has_news:
                 self._publisher.publish(self._report.info_message())
-            for message in self._announcer.messages_due() if not self._publisher.was_cut_again else []:
-                self._publisher.publish(message)
+            self._announce()
             if ran_s >= STEADY_S and not is_steady:
                 is_steady = True
                 on_steady()
@@ -195,6 +194,13 @@ class Daemon:
             if self._reload_requests.mind(self._config, self._bundle):
                 self._next_status_s = 0.0
             self._stop.wait(_POLL_S)
+
+    def _announce(self) -> None:
+        if self._publisher.connection_state != "connected" or self._publisher.was_cut_again:
+            self._announcer.lose_connection()
+            return
+        for message in self._announcer.messages_due():
+            self._publisher.publish(message)
 
     def _supervise(self) -> None:
         for listener in self._listeners:

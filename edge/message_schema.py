@@ -25,13 +25,14 @@ def json_schema(type_name: str) -> JsonObject:
     fields = COMMON_FIELDS + kind.fields
     single = [field for field in fields if not field.is_family]
     properties = {field.name: _schema_of_field(field) for field in single}
-    slug = {"type": "string", "pattern": "^%s$" % SLUG_PATTERN}
-    for name, value in (
-        ("schema", {"const": SCHEMA_VERSION}),
-        ("type", {"const": type_name}),
-        ("node", slug),
-        ("source", slug if kind.has_source else {"type": "null"}),
-    ):
+    slug: JsonObject = {"type": "string", "pattern": "^%s$" % SLUG_PATTERN}
+    narrower: Dict[str, JsonObject] = {
+        "schema": {"const": SCHEMA_VERSION},
+        "type": {"const": type_name},
+        "node": slug,
+        "source": slug if kind.has_source else {"type": "null"},
+    }
+    for name, value in narrower.items():
         properties[name] = dict(value, description=properties[name]["description"])
     families = {
         "^%s$" % re.sub("<.*>", SLUG_PATTERN, field.name): _schema_of_field(field)

@@ -126,7 +126,8 @@ def _add_home_assistant(channels: Dict[str, Any], operations: Dict[str, Any], me
         kind = MessageType(address, 1, retain, False, what + " With [home_assistant] discovery = true alone.", ())
         channels[name] = _channel(address, [name])
         operations["%s_%s" % (action, name)] = _operation(action, name, kind)
-        payload = {"type": "object"} if action == "send" else {"type": "string", "enum": ["online", "offline"]}
+        words: JsonObject = {"type": "string", "enum": ["online", "offline"]}
+        payload: JsonObject = {"type": "object"} if action == "send" else words
         messages[name] = {
             "name": name,
             "summary": kind.description,

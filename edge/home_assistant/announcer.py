@@ -97,8 +97,13 @@ class Announcer:
                 self._cleared_at_s = self._monotonic_s() + _CLEARED_AFTER_S
             return messages + self._announcement()
 
+    def lose_connection(self) -> None:
+        """There is none, or none that takes announcements; to be said before the next one."""
+        with self._lock:
+            self._cleared_at_s = None
+
     def messages_due(self) -> List[Message]:
-        """What has to be sent by now; to be asked again and again."""
+        """What has to be sent by now; to be asked again and again while there is a connection."""
         with self._lock:
             now_s = self._monotonic_s()
             if self._cleared_at_s is not None and now_s >= self._cleared_at_s:

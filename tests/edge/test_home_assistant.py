@@ -259,6 +259,11 @@ def test_another_name_or_prefix_or_none_clears_the_old_announcement_once(tmp_pat
         again = Clocked(changed, tmp_path)
         cleared = [message for message in again.connect() if not message.payload]
         assert [(message.topic, message.qos, message.retain) for message in cleared] == [(TOPIC, 1, True)]
+    again.wait(5.0)
+    again.announcer.lose_connection()
+    again.wait(3600.0)  # nobody knows whether it got there this time either
+    assert [message for message in Clocked(changed, tmp_path).connect() if not message.payload]
+    again.connect()
     again.wait(11.0)
     assert not [message for message in again.connect() if not message.payload]
     assert not [message for message in Clocked(changed, tmp_path).connect() if not message.payload]
