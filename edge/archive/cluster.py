@@ -73,7 +73,7 @@ class Cluster:
         del on_progress  # a task of a cluster tells when it is done
         numbers = iter(range(len(tasks)))
         running: Dict[Any, int] = {}
-        done = self._distributed.as_completed()
+        done = self._distributed.as_completed(loop=self._client.loop)
         self._give_out(tasks, numbers, running, done)
         for future in done:
             number = running.pop(future)
