@@ -6,8 +6,10 @@ beginning, the one after how it went on. Nothing is held in memory but what reac
 
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+from edge.archive.level_rows import LevelScale, add_second
 from edge.archive.part import FileRow, Part
 from edge.archive.reels import Reel, Take, Unreadable
+from edge.levels.totals import LevelTotals, level_of
 from edge.records import JsonObject
 
 _TOUCHING_S = 0.5  # two halves of one event may be heard so far from each other
@@ -39,12 +41,26 @@ class Chronicle:
         reels: in the order of recorders and time (`reels_of`), without those that failed.
         part_of: opens a reel's part, and names it.
         labels: the bundle's.
+        scale: what turns levels re full scale into rows.
     """
 
     def __init__(
-        self, reels: Sequence[Reel], part_of: Callable[[Reel], Tuple[str, Part]], labels: Sequence[str]
+        self,
+        reels: Sequence[Reel],
+        part_of: Callable[[Reel], Tuple[str, Part]],
+        labels: Sequence[str],
+        scale: LevelScale,
     ) -> None:
-        self._reels, self._part_of, self.labels = reels, part_of, tuple(labels)
+        self._reels, self._part_of, self.labels, self.scale = reels, part_of, tuple(labels), scale
+
+    @property
+    def reels(self) -> Sequence[Reel]:
+        """In the order of recorders and time."""
+        return self._reels
+
+    def part_of(self, reel: Reel) -> Part:
+        """What a reel gave."""
+        return self._part_of(reel)[1]
 
     def events(self) -> Iterator[Event]:
         """Events, by recorder; those of one recorder by when they ended or their reel did."""
@@ -72,16 +88,21 @@ class Chronicle:
         for event in self.events():
             values = event.values
             take, offset_s = place_of(event.reel, values["start_s"])
-            yield dict(
+            row = dict(
                 values,
                 recorder=take.recorder,
                 file=take.path,
-                start=_utc(event.reel, values["start_s"]),
-                end=_utc(event.reel, values["end_s"]),
+                start=utc_of(event.reel, values["start_s"]),
+                end=utc_of(event.reel, values["end_s"]),
                 start_s=offset_s,
                 end_s=offset_s + values["end_s"] - values["start_s"],
                 duration_s=values["end_s"] - values["start_s"],
             )
+            for name in ("laeq", "lafmax", "background_la90"):
+                row.update(self.scale.pair(name, values[name + "_dbfs"]))
+            if values["laeq_dbfs"] is not None:
+                row.update(self.scale.calibration_values(self.part_of(event.reel).measured))
+            yield row
 
     def classification_rows(self) -> Iterator[JsonObject]:
         """Of the table `classifications`."""
@@ -93,8 +114,8 @@ class Chronicle:
                 row.update(
                     recorder=take.recorder,
                     file=take.path,
-                    start=_utc(reel, heard.start_s),
-                    end=_utc(reel, heard.end_s),
+                    start=utc_of(reel, heard.start_s),
+                    end=utc_of(reel, heard.end_s),
                     start_s=offset_s,
                     end_s=offset_s + heard.end_s - heard.start_s,
                     accepted=" ".join(heard.accepted),
@@ -108,8 +129,13 @@ class Chronicle:
             began[row["file"]] = began.get(row["file"], 0) + 1
         for reel in self._reels:
             takes = {take.path: take for take in reel.own}
-            for file in self._part_of(reel)[1].files():
-                yield _file_row(takes[file.path], file, began.get(file.path, 0))
+            part = self.part_of(reel)
+            totals = _totals_by_file(reel, part)
+            for file in part.files():
+                row = _file_row(takes[file.path], file, began.get(file.path, 0))
+                if file.path in totals:
+                    row.update(self.scale.span_values(totals[file.path], part.measured, row["duration_s"]))
+                yield row
         for one in failed:
             for take in one.reel.own:
                 yield _file_row(take, FileRow(take.path, 0.0, 0.0, "failed", one.error, None), 0)
@@ -135,6 +161,21 @@ def place_of(reel: Reel, at_s: float) -> Tuple[Take, float]:
     return take, at_s - begin_s
 
 
+def utc_of(reel: Reel, at_s: float) -> Optional[float]:
+    """When a moment of a reel was; None where nobody says when it began."""
+    start_s = reel.own[0].start_epoch_s
+    return None if start_s is None else start_s + at_s
+
+
+def _totals_by_file(reel: Reel, part: Part) -> Dict[str, LevelTotals]:
+    """Levels of each of a reel's own files; a second counts where it begins."""
+    totals: Dict[str, LevelTotals] = {}
+    for second in part.seconds():
+        path = place_of(reel, second.start_s)[0].path
+        add_second(totals.setdefault(path, LevelTotals()), second, reel.sample_rate_hz)
+    return totals
+
+
 def _file_row(take: Take, file: FileRow, events: int) -> JsonObject:
     row: JsonObject = {
         "recorder": take.recorder,
@@ -155,11 +196,6 @@ def _file_row(take: Take, file: FileRow, events: int) -> JsonObject:
     return row
 
 
-def _utc(reel: Reel, at_s: float) -> Optional[float]:
-    start_s = reel.own[0].start_epoch_s
-    return None if start_s is None else start_s + at_s
-
-
 def _is_continued(before: Reel, reel: Reel) -> bool:
     return bool(reel.lead) and reel.lead[-1] == before.own[-1]
 
@@ -171,7 +207,7 @@ def _end_in(event: Event, reel: Reel) -> float:
 
 def _lag_s(first: Reel, later: Reel) -> float:
     """How much later a reel of the same stream begins."""
-    return (_utc(later, 0.0) or 0.0) - (_utc(first, 0.0) or 0.0)
+    return (utc_of(later, 0.0) or 0.0) - (utc_of(first, 0.0) or 0.0)
 
 
 def _joined(
@@ -199,6 +235,12 @@ def _is_same(first: Event, event: Event, reel: Reel) -> bool:
     return first.label == event.label and event.values["start_s"] <= _end_in(first, reel) + _TOUCHING_S
 
 
+def _added(one: Sequence[Any], other: Sequence[Any]) -> List[Any]:
+    """Shares of one event in two reels."""
+    highest = [level for level in (one[2], other[2]) if level is not None]
+    return [one[0] + other[0], one[1] + other[1], max(highest, default=None)]
+
+
 def _whole(first: Event, event: Event, reel: Reel) -> Event:
     """One event of two halves: it began as the first tells and ended as the second does."""
     lag_s = _lag_s(first.reel, reel)
@@ -212,5 +254,8 @@ def _whole(first: Event, event: Event, reel: Reel) -> Event:
         end_reason=event.values["end_reason"],
         score_max=max(half["score_max"] for half in halves),
         score_mean=mean,
+        share=_added(first.values["share"], event.values["share"]),
     )
+    heard, energy, values["lafmax_dbfs"] = values["share"]
+    values["laeq_dbfs"] = level_of(energy, heard)
     return Event(first.reel, values)

@@ -12,6 +12,8 @@ TLS (`tls://`, DASK_DISTRIBUTED__COMM__TLS__*).
 """
 
 import logging
+import re
+import socket
 import threading
 from typing import Any, Callable, Dict, Iterator, Optional, Sequence, Tuple
 
@@ -22,6 +24,8 @@ from engines.errors import EngineError
 
 _LOGGER = logging.getLogger(__name__)
 _WORKERS_WITHIN_S = 60.0
+_ANSWER_WITHIN_S = 10.0
+_ADDRESS = re.compile(r"(?:tcp|tls)://([^/\s]+):(\d{1,5})\Z")
 _AHEAD = 4  # tasks given out for each thread of the cluster: no scheduler holds a hundred thousand
 _AT_HAND = threading.local()  # a scorer belongs to one thread
 
@@ -52,6 +56,7 @@ class Cluster:
         distributed: Any = library  # without types
         self._distributed = distributed
         self._settings, self._address = settings, address
+        _check_answer(address)
         try:
             self._client = distributed.Client(address, timeout=_WORKERS_WITHIN_S, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
@@ -116,6 +121,19 @@ class Cluster:
         return Outcome(number, None, "a fault inside, see above: %s" % error)
 
 
+def _check_answer(address: str) -> None:
+    """Dask's own client goes on trying, and then complains at length."""
+    found = _ADDRESS.match(address)
+    if not found:
+        raise ClusterError("--cluster %s: no address such as tcp://10.0.0.1:8786" % address)
+    try:
+        socket.create_connection((found.group(1).strip("[]"), int(found.group(2))), _ANSWER_WITHIN_S).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(
+            "--cluster %s: no scheduler answers (%s); start one with `dask scheduler`" % (address, error)
+        ) from None
+
+
 def do_task(settings: JsonObject, task: str) -> Tuple[Optional[bytes], str, bool]:
     """One piece of work, on a machine of the cluster: the result, the complaint, and whether no work can be done."""
     try:
@@ -129,3 +147,5 @@ def do_task(settings: JsonObject, task: str) -> Tuple[Optional[bytes], str, bool
         return _AT_HAND.worker.do(task), "", False
     except SourceError as error:
         return None, str(error), False
+    except (EdgeError, EngineError) as error:  # no SciPy, or a GPU that has gone: the next file fares no better
+        return None, str(error), True

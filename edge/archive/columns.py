@@ -2,15 +2,14 @@
 
 from typing import Dict, NamedTuple, Sequence, Tuple
 
-from edge.level_fields import CALIBRATION, EVENT_LEVELS, MEASURED_LEVELS, QUALITY, level_pair
-from edge.message_fields import LABEL_PLACEHOLDER, Field
+from edge.level_fields import CALIBRATION, EVENT_LEVELS, LOCAL_DAY, MEASURED_LEVELS, QUALITY, SUMMARY, level_pair
+from edge.message_fields import BAND_PLACEHOLDER, LABEL_PLACEHOLDER, Field
 
 _RECORDER = Field("recorder", "text", "which recorder: the files' path without the times in it")
 _FILE = Field("file", "text", "the recording in which it begins")
 _START = Field("start", "time", "UTC of its beginning; empty where nobody says when the recording began", True)
 _END = Field("end", "time", "UTC of its end", True)
 _START_S = Field("start_s", "seconds", "its beginning, from that of its file")
-_PERIOD = (_RECORDER, _FILE, _START, _START_S, Field("duration_s", "seconds", "how long it is"))
 
 EVENTS = (
     _RECORDER,
@@ -43,24 +42,24 @@ CLASSIFICATIONS = (
     Field("background_dbfs", "level", "running background, dB re full scale", True),
     Field("score_" + LABEL_PLACEHOLDER, "score", "probability of this class among the known ones"),
 )
-PERCENTILES = (
-    level_pair("la10", "level exceeded for 10 % of the time: LAF, sampled each 125 ms")
-    + level_pair("la50", "level exceeded for 50 % of the time")
-    + level_pair("la90", "level exceeded for 90 % of the time")
-)
-_QUALITY = tuple(field for field in QUALITY if field.name != "under_range_percent")
-SECONDS = _PERIOD + _QUALITY + MEASURED_LEVELS + CALIBRATION
-MINUTES = (
-    _PERIOD
+_LEFT_OUT = ("replayed", "under_range_percent")  # a recording is history, and nobody said what its microphone can hear
+_QUALITY = tuple(field for field in QUALITY if field.name not in _LEFT_OUT)
+_SUMMARY = tuple(field for field in SUMMARY if field.name not in _LEFT_OUT)
+_PERCENTILES = tuple(field for field in SUMMARY if field.name[:4] in ("la10", "la50", "la90"))
+LEVELS = (
+    (_RECORDER, _FILE, _START, _START_S, Field("duration_s", "seconds", "how much of it the recording holds"))
     + _QUALITY
     + MEASURED_LEVELS
-    + PERCENTILES
+    + level_pair("lzeq_" + BAND_PLACEHOLDER, "third octave, where they are configured; by its nominal frequency")
     + CALIBRATION
-    + (
-        Field("seconds_" + LABEL_PLACEHOLDER, "seconds", "time with an event of this class"),
-        Field("events_" + LABEL_PLACEHOLDER, "count", "events of this class that began"),
-    )
 )
+MINUTES = (
+    _RECORDER,
+    Field("file", "text", "the recording, where nobody says when it began", True),
+    Field("start_s", "seconds", "its beginning, from that of such a file", True),
+) + tuple(field._replace(nullable=True) if field.kind == "time" else field for field in _SUMMARY)
+HOURS = (_RECORDER,) + _SUMMARY
+DAYS = HOURS + LOCAL_DAY
 FILES = (
     (
         _RECORDER,
@@ -81,9 +80,9 @@ FILES = (
         Field("accepted", "flag", "whether gate, rejection and threshold let it pass", True),
         Field("reason", "text", "why not", True, ("silence", "below_gate", "foreign", "unsure")),
     )
-    + _QUALITY[:1]
+    + tuple(field._replace(nullable=True) for field in _QUALITY)
     + MEASURED_LEVELS
-    + PERCENTILES
+    + _PERCENTILES
     + CALIBRATION
 )
 
@@ -100,21 +99,27 @@ TABLES: Dict[str, Table] = {
     table.name: table
     for table in (
         Table("events", "what was heard, and how loud", EVENTS),
+        Table("minutes", "levels of each UTC minute, percentiles, time with each class", MINUTES),
+        Table("hours", "the same of each UTC hour", HOURS),
+        Table("days", "the same of each UTC day, and Lden of the local day that ended in it", DAYS),
+        Table("levels", "levels of each second", LEVELS),
         Table("files", "what became of each recording, and its levels", FILES),
         Table("classifications", "the answer for each window", CLASSIFICATIONS),
     )
 }
 # the table that tells of the others' columns
 COLUMNS = tuple(Field(name, "text", "") for name in ("table", "column", "kind", "description"))
-DEFAULT_TABLES = ("events", "files")
+DEFAULT_TABLES = ("events", "files", "levels", "minutes", "hours", "days")
 
 
-def columns_of(table: Table, labels: Sequence[str]) -> Tuple[Field, ...]:
-    """The table's columns in their order, one for each label where a field stands for several."""
+def columns_of(table: Table, labels: Sequence[str], bands: Sequence[str]) -> Tuple[Field, ...]:
+    """The table's columns in their order, one for each label or third octave where a field stands for several."""
     columns = []
     for field in table.fields:
-        if LABEL_PLACEHOLDER in field.name:
-            columns += [field._replace(name=field.name.replace(LABEL_PLACEHOLDER, label)) for label in labels]
+        for placeholder, names in ((LABEL_PLACEHOLDER, labels), (BAND_PLACEHOLDER, bands)):
+            if placeholder in field.name:
+                columns += [field._replace(name=field.name.replace(placeholder, name)) for name in names]
+                break
         else:
             columns.append(field)
     return tuple(columns)

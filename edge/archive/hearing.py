@@ -2,12 +2,14 @@
 
 from typing import Callable, Optional
 
-from edge.archive.part import Clip, FileRow, PartWriter
+from edge.archive.part import Clip, FileRow, Measured, PartWriter
 from edge.archive.reel_sound import FileHeard, ReelSound
 from edge.archive.reels import Reel
+from edge.archive.seconds import OwnFrames, SecondsOfLevels
 from edge.archive.spectrum import SpectrumStrip
 from edge.config import Config
 from edge.pipeline import Heard, Pipeline
+from edge.records import Calibration
 from edge.scorer import Scorer
 from engines.bundle import Bundle
 
@@ -16,27 +18,49 @@ _PROGRESS_EVERY = 60  # blocks
 
 
 def hear_reel(
-    reel: Reel, bundle: Bundle, scorer: Scorer, config: Config, on_progress: OnProgress = lambda heard_s: None
+    reel: Reel,
+    bundle: Bundle,
+    scorer: Scorer,
+    config: Config,
+    calibration: Optional[Calibration] = None,
+    on_progress: OnProgress = lambda heard_s: None,
 ) -> bytes:
     """Everything the node would say of a reel, as one part.
 
     What lies in the lead and tail alone belongs to other reels; an event that reaches over the reel's beginning or end
     is told as far as it is heard here, and joined later (`edge.archive.chronicle`).
+
+    Args:
+        calibration: for a gate in dB re 20 uPa; levels are told re full scale all the same.
     """
-    return _Hearing(reel, bundle, scorer, config).hear(on_progress)
+    return _Hearing(reel, bundle, scorer, config, calibration).hear(on_progress)
 
 
 class _Hearing:
-    def __init__(self, reel: Reel, bundle: Bundle, scorer: Scorer, config: Config) -> None:
+    def __init__(
+        self, reel: Reel, bundle: Bundle, scorer: Scorer, config: Config, calibration: Optional[Calibration]
+    ) -> None:
         self._reel, self._scorer = reel, scorer
         self._sound = ReelSound(reel)
         rate_hz = float(reel.sample_rate_hz)
         self._begin_s, self._end_s = self._sound.first_own_sample / rate_hz, self._sound.end_own_sample / rate_hz
-        self._part = PartWriter(reel, bundle.labels)
         self._strip = SpectrumStrip(reel.sample_rate_hz, self._sound.first_own_sample)
         self._pipeline = Pipeline(
-            bundle, scorer, reel.sample_rate_hz, config.gate, config.events, config.model.hop_s, "archive"
+            bundle,
+            scorer,
+            reel.sample_rate_hz,
+            config.gate,
+            config.events,
+            config.model.hop_s,
+            "archive",
+            levels=config.levels,
         )
+        self._pipeline.calibration = calibration
+        self._part = PartWriter(
+            reel, bundle.labels, Measured(self._pipeline.bandwidth_hz, tuple(self._pipeline.band_names))
+        )
+        self._seconds = SecondsOfLevels(reel.sample_rate_hz, self._sound.first_own_sample, self._sound.end_own_sample)
+        self._frames = OwnFrames(reel.sample_rate_hz, self._sound.first_own_sample, self._sound.end_own_sample)
 
     def hear(self, on_progress: OnProgress) -> bytes:
         """The part."""
@@ -53,6 +77,8 @@ class _Hearing:
         finally:  # the scorer serves the next reel: nothing of this one may stay in it
             last = self._pipeline.finish("stop")
         self._tell(last)
+        for second in self._seconds.finish():
+            self._part.write_second(second)
         for start_s, bands in self._strip.finish():
             self._part.write_spectrum(start_s, bands)
         for file in self._sound.files:
@@ -60,12 +86,15 @@ class _Hearing:
         return self._part.finish()
 
     def _tell(self, heard: Heard) -> None:
+        self._frames.push(heard.levels)
+        for second in self._seconds.push(heard.levels):
+            self._part.write_second(second)
         for classification in heard.classifications:
             if self._begin_s <= classification.start_s < self._end_s:
                 self._part.write_classification(classification, self._begin_s)
         for event in heard.events:
             if event.phase == "end" and event.start_s < self._end_s and event.end_s > self._begin_s:
-                self._part.write_event(event, self._begin_s)
+                self._part.write_event(event, self._begin_s, self._frames.share(event.start_s, event.end_s))
 
     def _write_strip(self) -> None:
         for start_s, bands in self._strip.take():

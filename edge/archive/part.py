@@ -9,7 +9,7 @@ import zlib
 from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from edge.archive.reels import Reel, mapping_from_reel, reel_from_mapping
-from edge.archive.seconds import Second
+from edge.archive.seconds import OwnShare, Second
 from edge.errors import EdgeError
 from edge.records import Classification, EventChange, JsonObject
 
@@ -41,15 +41,22 @@ class FileRow(NamedTuple):
     clip: Optional[Clip]
 
 
+class Measured(NamedTuple):
+    """How levels were measured."""
+
+    bandwidth_hz: Optional[float]  # None: the weightings hold to 16 kHz
+    band_names: Tuple[str, ...]  # of the third octaves
+
+
 class PartWriter:
     """Collects what a reel gives, compressed as it comes."""
 
-    def __init__(self, reel: Reel, labels: Sequence[str]) -> None:
+    def __init__(self, reel: Reel, labels: Sequence[str], measured: Measured) -> None:
         self._labels = list(labels)
         self._bytes = io.BytesIO()
         # without a time in the header: the same sound gives the same bytes
         self._file = gzip.GzipFile(filename="", mode="wb", compresslevel=4, fileobj=self._bytes, mtime=0)
-        self._write(["part", SCHEMA, mapping_from_reel(reel), self._labels])
+        self._write(["part", SCHEMA, mapping_from_reel(reel), self._labels, list(measured)])
 
     def write_classification(self, heard: Classification, begin_s: float) -> None:
         """One window.  `begin_s`: the reel's own beginning, in the classification's time."""
@@ -64,18 +71,20 @@ class PartWriter:
         scores = [round(float(heard.scores[label]), 6) for label in self._labels]
         self._write(["hop"] + list(row._replace(scores=scores)))  # type: ignore[arg-type]
 
-    def write_event(self, event: EventChange, begin_s: float) -> None:
+    def write_event(self, event: EventChange, begin_s: float, share: OwnShare) -> None:
         """One event, at its end."""
         values = event._asdict()
         values.update(start_s=round(event.start_s - begin_s, 3), end_s=round(event.end_s - begin_s, 3))
-        self._write(["event", dict(values)])
+        for name in ("laeq_dbfs", "lafmax_dbfs", "background_la90_dbfs"):
+            values[name] = _rounded(values[name])
+        self._write(["event", dict(values, share=list(share))])
 
     def write_second(self, second: Second) -> None:
         """One second of levels."""
         row: List[Any] = ["second"]
-        for value in second:
+        for name, value in second._asdict().items():
             if isinstance(value, tuple):
-                row.append([_rounded(level) for level in value])
+                row.append([float("%.6g" % one) if name == "band_energies" else round(one, 2) for one in value])
             else:
                 row.append(float("%.6g" % value) if isinstance(value, float) else value)
         self._write(row)
@@ -116,6 +125,7 @@ class Part:
             raise PartError("%s: no result of this program, or of another version; remove it" % path)
         self.reel = reel_from_mapping(header[2])
         self.labels: Tuple[str, ...] = tuple(header[3])
+        self.measured = Measured(header[4][0], tuple(header[4][1]))
 
     def classifications(self) -> Iterator[Classification]:
         """Windows, in the order of time."""

@@ -215,5 +215,7 @@ def _answer(worker: Worker, task: str, connection: Connection) -> bytes:
         raise EOFError() from None
     except SourceError as error:
         return _FAILED + str(error).encode("utf-8", "replace")
+    except (EdgeError, EngineError) as error:  # no SciPy, or a GPU that has gone: the next file fares no better
+        return _UNUSABLE + str(error).encode("utf-8", "replace")
     except Exception:  # noqa: BLE001 - a mistake of ours: told with its traceback, and the other files go on
         return _FAULT + traceback.format_exc().encode("utf-8", "replace")

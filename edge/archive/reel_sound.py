@@ -104,9 +104,9 @@ def _check_unchanged(take: Take, recording: Recording) -> None:
 
 
 def _whole_blocks_before(reel: Reel) -> List[Tuple[Take, int]]:
-    """The files of the lead and where in each to begin, LEAD_S before the reel's own at most."""
-    wanted = int(LEAD_S * reel.sample_rate_hz)
-    skipped = max(0, sum(take.frames for take in reel.lead) - wanted)
+    """The files of the lead and where in each to begin: whole seconds before the reel's own, LEAD_S at most."""
+    there = sum(take.frames for take in reel.lead)
+    skipped = there - min(int(LEAD_S), there // reel.sample_rate_hz) * reel.sample_rate_hz
     lead = []
     for take in reel.lead:
         first = min(skipped, take.frames)

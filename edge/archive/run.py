@@ -3,18 +3,22 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, TextIO, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, TextIO, Tuple
 
 from edge.archive.chronicle import Chronicle, Failed
 from edge.archive.columns import COLUMNS, TABLES, columns_of
 from edge.archive.journal import Journal
+from edge.archive.level_rows import LevelScale
+from edge.archive.level_tables import LevelTables
 from edge.archive.part import Part
+from edge.archive.picture_options import PictureOptions
 from edge.archive.progress import Progress
 from edge.archive.reels import Reel, Take, Unreadable, inspect_file, recorder_of, reel_key, reels_of
 from edge.archive.tables import write_table
 from edge.archive.work import Outcome, hear_task
 from edge.errors import SourceError
-from edge.records import JsonObject
+from edge.levels.local_day import LocalCalendar
+from edge.records import Calibration, JsonObject
 from engines.bundle import load_bundle
 
 _LOGGER = logging.getLogger(__name__)
@@ -28,6 +32,9 @@ class ArchiveOptions(NamedTuple):
     tables: Tuple[str, ...] = ()
     start_time: str = ""  # see edge.sources.start_time
     joined: bool = True  # consecutive files of one recorder are one stream
+    calibration: Optional[Calibration] = None  # of all recordings
+    calendar: Optional[LocalCalendar] = None  # of the place, for Lden
+    picture: Optional[PictureOptions] = None  # None: none are wanted
 
 
 class Account(NamedTuple):
@@ -38,6 +45,7 @@ class Account(NamedTuple):
     failed: int  # files that gave nothing, or not all they hold
     duration_s: float  # of what was heard, now and before
     rows: Dict[str, int]  # by table
+    pictures: List[str]  # their files
 
 
 def classify_archive(
@@ -82,23 +90,30 @@ def classify_archive(
 
         finished = [reel for reel in reels if reel.own[0].path in kept]
         labels = load_bundle(Path(settings["bundle"])).labels
-        chronicle = Chronicle(finished, part_of, labels)
+        chronicle = Chronicle(finished, part_of, labels, LevelScale(options.calibration))
         rows = _write_tables(chronicle, options, unreadable, failed)
+        pictures = []
+        if options.picture is not None:
+            from edge.archive.picture import draw_days
+
+            pictures = draw_days(chronicle, options.picture, options.output)
         damaged, duration_s = _take_stock(finished, part_of, complaints)
         failures = len(unreadable) + sum(len(one.reel.own) for one in failed) + damaged
-        return Account(len(paths), heard_before, failures, duration_s, rows)
+        return Account(len(paths), heard_before, failures, duration_s, rows, pictures)
 
 
 def describe_account(account: Account, options: ArchiveOptions, *, as_json: bool) -> str:
     """One line about a run."""
     if as_json:
         return json.dumps(dict(account._asdict(), type="archive", output=str(options.output)), allow_nan=False)
+    made = ["%d rows in %s.%s" % (account.rows[name], name, options.form) for name in options.tables]
+    made += ["%d pictures" % len(account.pictures)] if account.pictures else []
     return "%d files (%d heard before, %d with trouble), %.2f h of sound; %s in %s" % (
         account.files,
         account.heard_before,
         account.failed,
         account.duration_s / 3600.0,
-        ", ".join("%d rows in %s.%s" % (account.rows[name], name, options.form) for name in options.tables),
+        ", ".join(made),
         options.output,
     )
 
@@ -130,15 +145,21 @@ def _keep(outcome: Outcome, reel: Reel, key: str, journal: Journal, failed: List
 def _write_tables(
     chronicle: Chronicle, options: ArchiveOptions, unreadable: Sequence[Unreadable], failed: Sequence[Failed]
 ) -> Dict[str, int]:
+    levels = LevelTables(chronicle, options.calendar)
     rows_of: Dict[str, Callable[[], Iterator[JsonObject]]] = {
         "events": chronicle.event_rows,
         "classifications": chronicle.classification_rows,
         "files": lambda: chronicle.file_rows(unreadable, failed),
+        "levels": levels.second_rows,
+        "minutes": levels.minute_rows,
+        "hours": levels.hour_rows,
+        "days": levels.day_rows,
     }
+    bands = max((chronicle.part_of(reel).measured.band_names for reel in chronicle.reels), key=len, default=())
     described, rows = [], {}
     for name in options.tables:
         table = TABLES[name]
-        columns = columns_of(table, chronicle.labels)
+        columns = columns_of(table, chronicle.labels, bands)
         rows[name] = write_table(options.output, name, options.form, columns, rows_of[name]())
         described += [
             {"table": name, "column": column.name, "kind": column.kind, "description": column.description}

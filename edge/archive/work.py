@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from edge.archive.reels import Reel, mapping_from_reel, reel_from_mapping
-from edge.config import Config, EventsConfig, GateConfig, ModelConfig, NodeConfig, SourceConfig
+from edge.config import Config, EventsConfig, GateConfig, LevelsConfig, ModelConfig, NodeConfig, SourceConfig
 from edge.errors import SourceError
-from edge.records import JsonObject
+from edge.records import Calibration, JsonObject
 from edge.scorer import Scorer
 from engines.bundle import Bundle, load_bundle, sha256_of_file
 
@@ -22,8 +22,15 @@ class Outcome(NamedTuple):
     error: str  # why
 
 
-def settings_from_config(config: Config, bundle: Path) -> JsonObject:
-    """What results depend on besides the sound, for JSON.  Raises EngineError: the bundle is not whole."""
+def settings_from_config(config: Config, bundle: Path, calibration: Optional[Calibration] = None) -> JsonObject:
+    """What results depend on besides the sound, for JSON.
+
+    Args:
+        calibration: results depend on it only where the gate is in dB re 20 uPa.
+
+    Raises:
+        EngineError: the bundle is not whole.
+    """
     bundle = Path(bundle).resolve()
     load_bundle(bundle)
     return {
@@ -31,6 +38,8 @@ def settings_from_config(config: Config, bundle: Path) -> JsonObject:
         "manifest_sha256": sha256_of_file(bundle / "manifest.json"),
         "model": dict(config.model._replace(bundle=str(bundle))._asdict()),
         "gate": dict(config.gate._asdict()),
+        "levels": dict(config.levels._asdict()),
+        "calibration": list(calibration) if calibration is not None and config.gate.floor_db is not None else None,
         "events": dict(config.events._asdict()),
     }
 
@@ -42,6 +51,7 @@ def config_from_settings(settings: JsonObject) -> Config:
         (SourceConfig("archive", "stdin"),),
         model=ModelConfig(**settings["model"]),
         gate=GateConfig(**settings["gate"]),
+        levels=LevelsConfig(**settings["levels"]),
         events=EventsConfig(**settings["events"]),
     )
 
@@ -65,6 +75,7 @@ class Worker:
         from edge.scorer_choice import choose_scorer
 
         self.config = config_from_settings(settings)
+        self._calibration = Calibration(*settings["calibration"]) if settings["calibration"] else None
         self.bundle: Bundle = load_bundle(Path(settings["bundle"]))
         found = sha256_of_file(self.bundle.path / "manifest.json")
         if found != settings["manifest_sha256"]:
@@ -82,7 +93,8 @@ class Worker:
         if "reel" in asked:
             from edge.archive.hearing import hear_reel
 
-            return hear_reel(reel_from_mapping(asked["reel"]), self.bundle, self.scorer, self.config, on_progress)
+            reel = reel_from_mapping(asked["reel"])
+            return hear_reel(reel, self.bundle, self.scorer, self.config, self._calibration, on_progress)
         return self._printed(asked["file"], asked["start_time"], asked["as_json"])
 
     def close(self) -> None:

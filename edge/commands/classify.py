@@ -1,18 +1,20 @@
 """`soundclr-edge classify`"""
 
 import argparse
+import datetime as dt
 import os
 import sys
 from pathlib import Path
-from typing import Any, List
+from typing import Any, List, Optional
 
 from edge.archive.columns import DEFAULT_TABLES, TABLES
+from edge.archive.picture_options import PictureOptions
 from edge.archive.tables import FORMATS
 from edge.commands.options import Commands, add_config, add_start_time, optional_config, positive
-from edge.config import SHIPPED_BUNDLE, Config
+from edge.config import SHIPPED_BUNDLE, Config, calendar_of
 from edge.errors import ConfigError
 from edge.exit_status import EXIT_DONE, EXIT_FAILED, EXIT_UNUSABLE
-from edge.records import JsonObject
+from edge.records import Calibration, JsonObject
 from edge.sources.start_time import FROM_FILE
 
 _INTERRUPTED = 130  # as a shell says of what SIGINT ended
@@ -70,7 +72,8 @@ def execute(arguments: argparse.Namespace) -> int:
         config = config._replace(model=config.model._replace(hop_s=arguments.hop_s))
     bundle = arguments.bundle or Path(config.model.bundle)
     if arguments.output is not None:
-        return _make_tables(arguments, paths, settings_from_config(config, bundle))
+        settings = settings_from_config(config, bundle, _calibration(arguments))
+        return _make_tables(arguments, paths, settings, config)
     if arguments.cluster is not None:
         raise ConfigError("--cluster without --output; say where the tables are to go")
     if (arguments.processes or 1) > 1 and len(paths) > 1:
@@ -96,6 +99,22 @@ def _add_archive_options(group: Any) -> None:
         help="hear each file by itself (default: consecutive files of one recorder, as their start times say, are one "
         "stream)",
     )
+    group.add_argument(
+        "--calibration-offset-db",
+        type=float,
+        default=None,
+        metavar="DB",
+        help="sound pressure level, dB re 20 uPa, of what is 0 dB re full scale (an RMS of 1) in these recordings",
+    )
+    group.add_argument("--calibrated-on", type=_date, default=None, metavar="DATE", help="when, as 2026-10-01")
+    group.add_argument(
+        "--calibration-method",
+        choices=("calibrator", "data_sheet"),
+        default="calibrator",
+        help="what the offset rests on (default: %(default)s)",
+    )
+    group.add_argument("--picture", action="store_true", help="draw each day of each recorder as PNG")
+    group.add_argument("--site", default="", help="the place, for the pictures' titles (default: the recorder's name)")
     group.add_argument(
         "--cluster",
         default=None,
@@ -140,7 +159,7 @@ def _print_side_by_side(arguments: argparse.Namespace, paths: List[str], setting
     return EXIT_UNUSABLE if failed else EXIT_DONE
 
 
-def _make_tables(arguments: argparse.Namespace, paths: List[str], settings: JsonObject) -> int:
+def _make_tables(arguments: argparse.Namespace, paths: List[str], settings: JsonObject, config: Config) -> int:
     from edge.archive.cluster import Cluster
     from edge.archive.journal import OutputError
     from edge.archive.processes import ProcessPool
@@ -151,7 +170,14 @@ def _make_tables(arguments: argparse.Namespace, paths: List[str], settings: Json
     check_format(arguments.format)
     processes = arguments.processes or len(os.sched_getaffinity(0))
     options = ArchiveOptions(
-        arguments.output, arguments.format, arguments.tables, arguments.start_time, not arguments.separate_files
+        arguments.output,
+        arguments.format,
+        arguments.tables,
+        arguments.start_time,
+        not arguments.separate_files,
+        _calibration(arguments),
+        calendar_of(config.summary),
+        _picture_options(arguments, config),
     )
     progress = Progress()
     try:
@@ -178,11 +204,40 @@ def _make_tables(arguments: argparse.Namespace, paths: List[str], settings: Json
     return EXIT_FAILED if account.failed else EXIT_DONE
 
 
+def _picture_options(arguments: argparse.Namespace, config: Config) -> Optional[PictureOptions]:
+    if not arguments.picture:
+        return None
+    from edge.archive.picture import check_picture
+
+    check_picture()
+    if not arguments.start_time:
+        raise ConfigError("--picture without --start-time; nobody says which day it was: give --start-time file")
+    return PictureOptions(arguments.site or config.node.site, config.summary.time_zone)
+
+
 def _count(text: str) -> int:
     value = int(text)
     if not 1 <= value <= 1024:
         raise argparse.ArgumentTypeError("%s; expected 1 to 1024" % text)
     return value
+
+
+def _date(text: str) -> str:
+    try:
+        return dt.datetime.strptime(text, "%Y-%m-%d").strftime("%Y-%m-%d")
+    except ValueError:
+        raise argparse.ArgumentTypeError("%r; expected a date as 2026-10-01" % text) from None
+
+
+def _calibration(arguments: argparse.Namespace) -> Optional[Calibration]:
+    offset_db, date = arguments.calibration_offset_db, arguments.calibrated_on
+    if (offset_db is None) != (date is None):
+        raise ConfigError("--calibration-offset-db and --calibrated-on go together; give both or neither")
+    if offset_db is None:
+        return None
+    if not 0.0 <= offset_db <= 200.0:
+        raise ConfigError("--calibration-offset-db %g; expected 0 to 200, some 120 for most microphones" % offset_db)
+    return Calibration(offset_db, date, arguments.calibration_method)
 
 
 def _tables(text: str) -> Any:
