@@ -8,7 +8,7 @@ import numpy as np
 from edge.archive.chronicle import Chronicle, Event, utc_of
 from edge.archive.level_rows import LevelScale, add_second
 from edge.archive.reels import Reel
-from edge.archive.spectrum import BANDS, COLUMN_S
+from edge.archive.spectrum import BANDS, COLUMN_S, SHORT_COLUMN_S
 from edge.levels.local_day import zone_from_name
 from edge.levels.totals import LevelTotals
 
@@ -33,7 +33,8 @@ class Day(NamedTuple):
     end_s: float
     laeq_dbfs: np.ndarray  # of each second of it, NaN where nothing valid was heard.  Shape [S]
     overloaded: np.ndarray  # whether full scale was reached in that second.  Shape [S], bool
-    spectrum_dbfs: np.ndarray  # of each column, NaN where nothing was heard.  Shape [BANDS, C]
+    spectrum_dbfs: np.ndarray  # of each column, NaN where nothing was heard.  Shape [bands, C]
+    column_s: float
     steps: List[Tuple[float, float, LevelTotals]]  # hours, or quarters of one: start, end, levels in it
     total: LevelTotals
     events: List[Span]
@@ -99,8 +100,9 @@ def _gather(
         grid.laeq_dbfs,
         grid.overloaded,
         grid.spectrum_dbfs(),
+        grid.column_s,
         grid.steps,
-        grid.total,
+        grid.total(),
         [span for span in spans if span.end_s > start_s and span.start_s < end_s],
         grid.bandwidth_hz,
         grid.heard_s,
@@ -120,7 +122,8 @@ class _Grid:
     def __init__(self, start_s: float, end_s: float, step_s: float) -> None:
         self._start_s, self._end_s, self._step_s = start_s, end_s, step_s
         seconds = int(round(end_s - start_s))
-        columns = int(np.ceil(seconds / COLUMN_S))
+        self.column_s = COLUMN_S if seconds > 3600 else SHORT_COLUMN_S
+        columns = int(np.ceil(seconds / self.column_s))
         self.laeq_dbfs = np.full(seconds, np.nan, np.float32)
         self.overloaded = np.zeros(seconds, bool)
         self._power = np.zeros((BANDS, columns))
@@ -129,7 +132,6 @@ class _Grid:
         count = int(np.ceil((end_s - start_s) / step_s))
         edges = [min(end_s, start_s + i * step_s) for i in range(count + 1)]
         self.steps = [(low_s, high_s, LevelTotals()) for low_s, high_s in zip(edges, edges[1:])]
-        self.total = LevelTotals()
         self.bandwidth_hz: Optional[float] = None
         self.heard_s = 0.0
 
@@ -147,13 +149,22 @@ class _Grid:
                     self.laeq_dbfs[at] = 10.0 * np.log10(second.energy_a / second.heard_samples)
                 step = self.steps[min(len(self.steps) - 1, int(at // self._step_s))][2]
                 add_second(step, second, reel.sample_rate_hz)
-                add_second(self.total, second, reel.sample_rate_hz)
-        for start_s, bands in part.spectrum():
-            at = int((begin_s + start_s + 0.5 * COLUMN_S - self._start_s) // COLUMN_S)
-            if 0 <= at < len(self._count):
-                self._power[: len(bands), at] += 10.0 ** (np.array(bands) / 20.0)  # they are in half decibels
-                self._count[at] += 1
+        for start_s, length_s, bands in part.spectrum():
+            first = int((begin_s + start_s + 0.5 * min(length_s, self.column_s) - self._start_s) // self.column_s)
+            last = first + max(1, int(round(length_s / self.column_s)))
+            columns = slice(max(0, first), min(len(self._count), last))
+            if columns.start < columns.stop:
+                power = 10.0 ** (np.array(bands) / 20.0)  # they are in half decibels
+                self._power[: len(bands), columns] += power[:, None]
+                self._count[columns] += 1
                 self._bands = max(self._bands, len(bands))
+
+    def total(self) -> LevelTotals:
+        """Levels of all that is shown."""
+        total = LevelTotals()
+        for _, _, totals in self.steps:
+            total.merge(totals)
+        return total
 
     def spectrum_dbfs(self) -> np.ndarray:
         """Shape [bands, columns]; NaN where nothing was heard."""

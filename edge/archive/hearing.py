@@ -44,7 +44,7 @@ class _Hearing:
         self._sound = ReelSound(reel)
         rate_hz = float(reel.sample_rate_hz)
         self._begin_s, self._end_s = self._sound.first_own_sample / rate_hz, self._sound.end_own_sample / rate_hz
-        self._strip = SpectrumStrip(reel.sample_rate_hz, self._sound.first_own_sample)
+        self._strip = SpectrumStrip(reel.sample_rate_hz, self._sound.first_own_sample, reel.duration_s)
         self._pipeline = Pipeline(
             bundle,
             scorer,
@@ -79,8 +79,8 @@ class _Hearing:
         self._tell(last)
         for second in self._seconds.finish():
             self._part.write_second(second)
-        for start_s, bands in self._strip.finish():
-            self._part.write_spectrum(start_s, bands)
+        for column in self._strip.finish():
+            self._part.write_spectrum(column)
         for file in self._sound.files:
             self._part.write_file(self._file_row(file))
         return self._part.finish()
@@ -97,8 +97,8 @@ class _Hearing:
                 self._part.write_event(event, self._begin_s, self._frames.share(event.start_s, event.end_s))
 
     def _write_strip(self) -> None:
-        for start_s, bands in self._strip.take():
-            self._part.write_spectrum(start_s, bands)
+        for column in self._strip.take():
+            self._part.write_spectrum(column)
 
     def _file_row(self, file: FileHeard) -> FileRow:
         rate_hz = float(self._reel.sample_rate_hz)

@@ -121,7 +121,8 @@ def _minute_number(at_s: float) -> int:
 def _cut_at_minutes(reel: Reel, start_s: float, end_s: float) -> List[Tuple[float, float]]:
     """The pieces of a span that each lie in one minute."""
     shift_s = utc_of(reel, 0.0) or 0.0
-    pieces, at_s = [], start_s
+    pieces: List[Tuple[float, float]] = []
+    at_s = start_s
     while True:
         until_s = (_minute_number(at_s + shift_s) + 1) * _MINUTE_S - shift_s
         if until_s >= end_s:

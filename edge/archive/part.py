@@ -10,6 +10,7 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from edge.archive.reels import Reel, mapping_from_reel, reel_from_mapping
 from edge.archive.seconds import OwnShare, Second
+from edge.archive.spectrum import Column
 from edge.errors import EdgeError
 from edge.records import Classification, EventChange, JsonObject
 
@@ -89,9 +90,9 @@ class PartWriter:
                 row.append(float("%.6g" % value) if isinstance(value, float) else value)
         self._write(row)
 
-    def write_spectrum(self, start_s: float, bands: List[int]) -> None:
+    def write_spectrum(self, column: Column) -> None:
         """One column of the picture's spectrum."""
-        self._write(["spectrum", start_s, bands])
+        self._write(["spectrum", *column])
 
     def write_file(self, row: FileRow) -> None:
         """One of the reel's own files."""
@@ -144,10 +145,10 @@ class Part:
             second = Second(*row[1:])
             yield second._replace(laf_dbfs=tuple(second.laf_dbfs))
 
-    def spectrum(self) -> Iterator[Tuple[float, List[int]]]:
+    def spectrum(self) -> Iterator[Column]:
         """Columns of the picture's spectrum."""
         for row in self._rows("spectrum"):
-            yield row[1], row[2]
+            yield row[1], row[2], row[3]
 
     def files(self) -> List[FileRow]:
         """The reel's own files."""

@@ -23,7 +23,7 @@ _WIDTH_IN, _HEIGHT_IN, _DPI = 11.7, 8.3, 150  # A4 across
 _LAEQ, _L10, _L50, _L90, _RANGE = "#0072B2", "#D55E00", "#000000", "#009E73", "#BFD7EA"
 _EVENTS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#882255", "#44AA99", "#999933", "#6E6E6E")
 _HOLE = {"facecolor": "#EDEDED", "edgecolor": "#C4C4C4", "hatch": "////", "linewidth": 0.0}
-_STYLE = {
+_STYLE: Any = {  # mypy would want each name as a literal
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "axes.spines.top": False,
@@ -99,20 +99,22 @@ def _write_title(figure: Any, day: Day, scale: LevelScale, options: PictureOptio
         state += " They reach to %.3g kHz only and are not A-weighted to the standard." % (day.bandwidth_hz / 1000.0)
     colour = "#333333" if calibration is not None else "#B00020"
     figure.text(0.115, 0.918, state, fontsize=8.5, color=colour, va="center")
+    figure.text(0.985, 0.018, options.made_by, fontsize=6.5, color="#777777", ha="right", va="center")
 
 
 def _draw_spectrum(figure: Any, axes: Any, day: Day, scale: LevelScale) -> None:
     levels = levels_in(day.spectrum_dbfs, scale)
     axes.set_ylabel("frequency, Hz")
     axes.set_yscale("log")
-    axes.set_ylim(25, 20000)
-    ticks = [31.5, 63, 125, 250, 500, 1000, 2000, 4000, 8000, 16000]
+    highest_hz = float(band_edges_hz()[len(levels)]) if len(levels) else 20000.0
+    axes.set_ylim(25, highest_hz)
+    ticks = [hz for hz in (31.5, 63, 125, 250, 500, 1000, 2000, 4000, 8000, 16000) if hz < highest_hz]
     axes.set_yticks(ticks, ["%g" % hz if hz < 1000 else "%gk" % (hz / 1000) for hz in ticks])
     axes.minorticks_off()
     if not np.isfinite(levels).any():
         return
     top = 5.0 * np.ceil(np.nanpercentile(levels, 99.9) / 5.0)
-    columns = np.linspace(day.start_s, day.start_s + 10.0 * levels.shape[1], levels.shape[1] + 1)
+    columns = np.linspace(day.start_s, day.start_s + day.column_s * levels.shape[1], levels.shape[1] + 1)
     mesh = axes.pcolormesh(
         columns,
         band_edges_hz()[: len(levels) + 1],
@@ -136,11 +138,14 @@ def _draw_levels(axes: Any, day: Day, scale: LevelScale) -> None:
     bin_s = 60 if day.step_s >= 3600 else 10 if day.step_s >= 900 else 1
     at_s, mean, low, high = _binned(laeq, day.start_s, bin_s)
     if bin_s > 1:
-        axes.fill_between(at_s, low, high, step="mid", color=_RANGE, linewidth=0, label="LAeq of single seconds, range")
-    what = {60: "LAeq of each minute", 10: "LAeq of 10 s", 1: "LAeq of each second"}[bin_s]
+        axes.fill_between(at_s, low, high, step="mid", color=_RANGE, linewidth=0, label="LAeq,1s: lowest, highest")
+    what = {60: "LAeq of a minute", 10: "LAeq of 10 s", 1: "LAeq of a second"}[bin_s]
     axes.step(at_s, mean, where="mid", color=_LAEQ, linewidth=0.9, label=what)
+    step = "an hour" if day.step_s == 3600 else "%.0f min" % (day.step_s / 60.0)
     for percent, colour in ((10, _L10), (50, _L50), (90, _L90)):
-        axes.plot(*_percentile_steps(day, percent, scale), color=colour, linewidth=1.3, label="L%d" % percent)
+        axes.plot(
+            *_percentile_steps(day, percent, scale), color=colour, linewidth=1.3, label="L%d of %s" % (percent, step)
+        )
     unit = "dB(A)" if day.bandwidth_hz is None else "dB"
     axes.set_ylabel("level, " + (unit if scale.calibration is not None else unit + " re full scale"))
     axes.grid(axis="y", color="#DDDDDD", linewidth=0.5)
@@ -168,7 +173,9 @@ def _figures(day: Day, scale: LevelScale) -> str:
     levels = [("LAeq", total.mean_level(total.energy_a)), ("LAFmax", total.lafmax_dbfs)]
     levels += [("L%d" % percent, total.laf.exceeded(percent)) for percent in (10, 50, 90)]
     offset_db = scale.calibration.offset_db if scale.calibration is not None else 0.0
-    lines = ["%-6s %s" % (n, "%6.1f" % (v + offset_db) if v is not None else "     -") for n, v in levels]
+    lines = ["all shown"] + [
+        "%-6s %s" % (n, "%6.1f" % (v + offset_db) if v is not None else "     -") for n, v in levels
+    ]
     lines.append("valid  %5.1f %%" % (100.0 * total.heard_s / (day.end_s - day.start_s)))
     return "\n".join(lines)
 
@@ -203,7 +210,7 @@ def holes_of(day: Day) -> List[Tuple[float, float]]:
     empty = np.isnan(day.spectrum_dbfs).all(axis=0) if len(day.spectrum_dbfs) else np.ones(1, bool)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], empty, [False]]).astype(int)))
     return [
-        (day.start_s + 10.0 * first, min(day.end_s, day.start_s + 10.0 * last))
+        (day.start_s + day.column_s * first, min(day.end_s, day.start_s + day.column_s * last))
         for first, last in zip(edges[::2], edges[1::2])
     ]
 
@@ -239,15 +246,28 @@ def _binned(laeq: np.ndarray, start_s: float, bin_s: int) -> Tuple[np.ndarray, n
 
 
 def _percentile_steps(day: Day, percent: int, scale: LevelScale) -> Tuple[np.ndarray, np.ndarray]:
-    """A flat piece for each step, with holes between where there is none."""
+    """A flat piece for each step, as far as there was sound, with holes between."""
     offset_db = scale.calibration.offset_db if scale.calibration is not None else 0.0
+    holes = holes_of(day)
     at_s: List[float] = []
     levels: List[float] = []
     for start_s, end_s, totals in day.steps:
         level = totals.laf.exceeded(percent)
-        at_s += [start_s, end_s, end_s]
-        levels += [np.nan if level is None else level + offset_db] * 2 + [np.nan]
+        if level is not None:
+            for first_s, last_s in _heard_within(holes, start_s, end_s):
+                at_s += [first_s, last_s, last_s]
+                levels += [level + offset_db] * 2 + [np.nan]
     return np.array(at_s), np.array(levels)
+
+
+def _heard_within(holes: Sequence[Tuple[float, float]], start_s: float, end_s: float) -> List[Tuple[float, float]]:
+    pieces = []
+    for first_s, last_s in holes:
+        if start_s < last_s and first_s < end_s:
+            if start_s < first_s:
+                pieces.append((start_s, first_s))
+            start_s = last_s
+    return pieces + [(start_s, end_s)] if start_s < end_s else pieces
 
 
 def _duration(length_s: float) -> str:
@@ -270,7 +290,8 @@ def _save(figure: Any, path: Path) -> None:
 
     new = path.with_name(".%s.new" % path.name)
     try:
-        FigureCanvasAgg(figure).print_png(str(new), metadata={"Software": None})
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.print_png(str(new), metadata={"Software": None})
         os.replace(str(new), str(path))
     except OSError as error:
         raise OutputError(

@@ -1,10 +1,11 @@
-"""The spectrum of a day, for its picture: sixth-octave bands, averaged over ten seconds. No measurement of levels."""
+"""The spectrum of a day, for its picture: sixth-octave bands, averaged over some seconds. No measurement of levels."""
 
 from typing import List, Tuple
 
 import numpy as np
 
-COLUMN_S = 10.0
+COLUMN_S, SHORT_COLUMN_S = 10.0, 1.0
+_SHORT_S = 1800.0  # so much is shown in seconds
 BANDS = 59
 _FFT_S = 0.3  # at least: a sixth of an octave at 25 Hz is 3 Hz wide
 _FLOOR = 1e-16  # -160 dBFS
@@ -21,18 +22,22 @@ def band_edges_hz() -> np.ndarray:
     return 1000.0 * 10.0 ** ((np.arange(BANDS + 1) + _FIRST - 0.5) / 20.0)
 
 
-Column = Tuple[float, List[int]]  # seconds since the reel's own beginning; levels of the bands in half dB re full scale
+Column = Tuple[
+    float, float, List[int]
+]  # start since the reel's own beginning and length, seconds; half dB re full scale
 
 
 class SpectrumStrip:
-    """Mean power spectrum of each ten seconds of a stream, as far as it was heard.
+    """Mean power spectrum of each ten seconds of a stream, or each second of a short one, as far as it was heard.
 
     Args:
         first_sample: of the stream; where the first column begins.
+        duration_s: of the whole.
     """
 
-    def __init__(self, sample_rate_hz: int, first_sample: int) -> None:
+    def __init__(self, sample_rate_hz: int, first_sample: int, duration_s: float) -> None:
         self._rate_hz, self._first = sample_rate_hz, first_sample
+        self._column_s = SHORT_COLUMN_S if duration_s <= _SHORT_S else COLUMN_S
         self._size = 1 << int(np.ceil(np.log2(_FFT_S * sample_rate_hz)))
         self._window = np.hanning(self._size).astype(np.float32)
         self._scale = 2.0 / (self._size * float(np.square(self._window).sum()))
@@ -52,7 +57,7 @@ class SpectrumStrip:
         self._pending = np.concatenate([self._pending, np.asarray(samples, np.float32)])
         whole = len(self._pending) // self._size
         for row in self._powers(self._pending[: whole * self._size].reshape(whole, self._size)):
-            column = int((self._at - self._first) / (COLUMN_S * self._rate_hz))
+            column = int((self._at - self._first) / (self._column_s * self._rate_hz))
             if column != self._column:
                 self._close_column()
                 self._column = column
@@ -82,5 +87,6 @@ class SpectrumStrip:
     def _close_column(self) -> None:
         if self._count:
             decibels = 10.0 * np.log10(np.maximum(self._sum / self._count, _FLOOR))
-            self._done.append((self._column * COLUMN_S, [int(v) for v in np.round(2.0 * decibels)]))
+            bands = [int(value) for value in np.round(2.0 * decibels)]
+            self._done.append((self._column * self._column_s, self._column_s, bands))
         self._sum, self._count = np.zeros(self._bands), 0

@@ -177,7 +177,7 @@ def _make_tables(arguments: argparse.Namespace, paths: List[str], settings: Json
         not arguments.separate_files,
         _calibration(arguments),
         calendar_of(config.summary),
-        _picture_options(arguments, config),
+        _picture_options(arguments, settings, config),
     )
     progress = Progress()
     try:
@@ -204,15 +204,18 @@ def _make_tables(arguments: argparse.Namespace, paths: List[str], settings: Json
     return EXIT_FAILED if account.failed else EXIT_DONE
 
 
-def _picture_options(arguments: argparse.Namespace, config: Config) -> Optional[PictureOptions]:
+def _picture_options(arguments: argparse.Namespace, settings: JsonObject, config: Config) -> Optional[PictureOptions]:
     if not arguments.picture:
         return None
+    from edge import __version__
     from edge.archive.picture import check_picture
+    from engines.bundle import load_bundle
 
     check_picture()
     if not arguments.start_time:
         raise ConfigError("--picture without --start-time; nobody says which day it was: give --start-time file")
-    return PictureOptions(arguments.site or config.node.site, config.summary.time_zone)
+    made_by = "soundclr-edge %s, model %s" % (__version__, load_bundle(Path(settings["bundle"])).id)
+    return PictureOptions(arguments.site or config.node.site, made_by, config.summary.time_zone)
 
 
 def _count(text: str) -> int:
