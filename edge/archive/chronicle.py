@@ -250,7 +250,7 @@ def _whole(first: Event, event: Event, reel: Reel) -> Event:
     mean = sum(half["score_mean"] * length_s for half, length_s in zip(halves, lengths_s)) / total_s
     values = dict(
         first.values,
-        end_s=max(first.values["end_s"], event.values["end_s"] + lag_s),
+        end_s=event.values["end_s"] + lag_s,
         end_reason=event.values["end_reason"],
         score_max=max(half["score_max"] for half in halves),
         score_mean=mean,

@@ -56,8 +56,9 @@ class _Hearing:
             levels=config.levels,
         )
         self._pipeline.calibration = calibration
+        condition, bands = self._pipeline.condition, tuple(self._pipeline.band_names)
         self._part = PartWriter(
-            reel, bundle.labels, Measured(self._pipeline.bandwidth_hz, tuple(self._pipeline.band_names))
+            reel, bundle.labels, Measured(condition.bandwidth_hz if condition is not None else None, bands)
         )
         self._seconds = SecondsOfLevels(reel.sample_rate_hz, self._sound.first_own_sample, self._sound.end_own_sample)
         self._frames = OwnFrames(reel.sample_rate_hz, self._sound.first_own_sample, self._sound.end_own_sample)

@@ -7,6 +7,7 @@ from edge.archive.seconds import Second
 from edge.levels.local_day import LocalCalendar
 from edge.levels.period import Period, calibration_values
 from edge.levels.rollup import Rollup, Told
+from edge.levels.told import told_levels
 from edge.levels.totals import Condition, LevelTotals, level_of
 from edge.records import Calibration, JsonObject, LevelFrame
 
@@ -22,10 +23,7 @@ class LevelScale(NamedTuple):
 
     def pair(self, name: str, level_dbfs: Optional[float]) -> JsonObject:
         """A level re full scale and, where there is a calibration, re 20 uPa."""
-        values: JsonObject = {name + "_dbfs": level_dbfs}
-        if self.calibration is not None and level_dbfs is not None:
-            values[name + "_db"] = level_dbfs + self.calibration.offset_db
-        return values
+        return told_levels({name: level_dbfs}, self.calibration)
 
     def calibration_values(self, measured: Measured) -> JsonObject:
         """The fields that tell what levels rest on."""

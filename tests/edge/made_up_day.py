@@ -17,11 +17,12 @@ LABELS = ("car_horn", "dog_bark", "siren")
 NO_SHARE = OwnShare(0, 0.0, None)
 
 
-def second_at(number, laeq_dbfs, overload=False):
-    """One second of steady noise; its LAF is its LAeq."""
-    energy = RATE_HZ * 10.0 ** (laeq_dbfs / 10.0)
+def second_at(start_s, laeq_dbfs, overload=False, length_s=1):
+    """One second of steady noise, or longer; its LAF is its LAeq."""
+    samples = length_s * RATE_HZ
+    energy = samples * 10.0 ** (laeq_dbfs / 10.0)
     return Second(
-        float(number), RATE_HZ, RATE_HZ, RATE_HZ // 8 if overload else 0, energy, 2 * energy, 3 * energy,
+        float(start_s), samples, samples, RATE_HZ // 8 if overload else 0, energy, 2 * energy, 3 * energy,
         laeq_dbfs + 5.0, laeq_dbfs - 5.0, laeq_dbfs + 3.0, laeq_dbfs + 12.0, (laeq_dbfs,) * 8, None,
     )  # fmt: skip
 

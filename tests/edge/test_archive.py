@@ -48,7 +48,7 @@ def tables(bundle, recordings, tmp_path_factory):
     output = tmp_path_factory.mktemp("tables") / "out"
     status, out, err = classify(
         recordings[0].parent, "--bundle", bundle, "--start-time", "file", "--processes", 1, "--output", output,
-        "--tables", "events,files,classifications",
+        "--tables", ",".join(TABLES),
     )  # fmt: skip
     assert (status, err.count("\n")) == (0, err.count("INFO")), err
     assert out.startswith("8 files (0 heard before, 0 with trouble), 0.04 h of sound; ")
@@ -60,10 +60,18 @@ def test_files_that_follow_on_each_other_give_what_their_sound_in_one_file_gives
     soundfile.write(str(whole), np.concatenate([soundfile.read(str(path))[0] for path in recordings]), RATE_HZ)
     worker = Worker(settings_from_config(CONFIG, bundle))
     lines = list(classify_file(str(whole), worker.bundle, worker.scorer, CONFIG, "file"))
+    (reel,) = reels_of([inspect_file(str(whole), "file")])
+    (tmp_path / "part.gz").write_bytes(worker.do(hear_task(reel)))
     worker.close()
-    expected = sorted((one["label"], one["start"], one["end"]) for one in lines if one["type"] == "event")
-    found = sorted((row["label"], row["start"], row["end"]) for row in read_csv(tables / "events.csv"))
-    assert len(expected) > 10 and found == expected
+    events = sorted((one for one in lines if one["type"] == "event"), key=lambda one: (one["start"], one["label"]))
+    rows = sorted(read_csv(tables / "events.csv"), key=lambda row: (row["start"], row["label"]))
+    names = ("label", "start", "end", "end_reason")
+    assert len(events) > 10 and [[row[n] for n in names] for row in rows] == [[one[n] for n in names] for one in events]
+    uncut = sorted(Part(str(tmp_path / "part.gz")).events(), key=lambda one: (one["start_s"], one["label"]))
+    for row, event in zip(rows, uncut):
+        for name in ("laeq_dbfs", "lafmax_dbfs", "background_la90_dbfs"):
+            known = "" if event[name] is None else pytest.approx(event[name], abs=0.02)
+            assert (float(row[name]) if row[name] else "") == known, (name, row, event)
     hops = [one for one in lines if one["type"] == "classification"]
     rows = read_csv(tables / "classifications.csv")
     assert len(rows) == len(hops)
@@ -85,7 +93,7 @@ def test_an_event_over_a_cut_is_one_and_over_two_files_lies_in_the_first(tables,
 def test_any_number_of_processes_gives_the_same_tables(bundle, recordings, tables, tmp_path, processes):
     status, _, err = classify(
         recordings[0].parent, "--bundle", bundle, "--start-time", "file", "--processes", processes,
-        "--output", tmp_path / "out", "--tables", "events,files,classifications",
+        "--output", tmp_path / "out", "--tables", ",".join(TABLES),
     )  # fmt: skip
     assert status == 0, err
     assert tables_of(tmp_path / "out") == tables_of(tables)
@@ -204,11 +212,11 @@ def test_a_part_holds_what_it_was_given_and_one_cut_short_is_heard_again(bundle,
 
 def test_every_column_is_described_beside_the_tables(tables):
     described = read_csv(tables / "columns.csv")
-    for name in ("events", "files", "classifications"):
+    for name in TABLES:
         columns = [row["column"] for row in described if row["table"] == name]
         with open(str(tables / (name + ".csv"))) as file:
             assert file.readline().strip().split(",") == columns
-        assert columns == [column.name for column in columns_of(TABLES[name], LABELS)]
+        assert columns == [column.name for column in columns_of(TABLES[name], LABELS, ())]
     assert all(row["description"] for row in described)
 
 
