@@ -76,6 +76,7 @@ test-system: .venv-test/.ready ## tests that need root or system packages (insta
 	@.ci/install-system-packages
 	@.ci/install-microphone .venv-test
 	@.ci/install-node-packages tests/contract
+	@.ci/install-node-packages tests/dashboards
 	@$(TEST) -m pytest -m system
 
 test-home-assistant: .venv-test/.ready .venv-home-assistant/.ready ## the node in a real Home Assistant (Python 3.13, 1.2 GB; minutes)

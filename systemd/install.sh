@@ -181,6 +181,9 @@ switch_software() {
     run ln -sfn "$(basename "$venv")" "$prefix/current.new"
     run mv -T "$prefix/current.new" "$prefix/current"
     run ln -sfn "$prefix/current/bin/soundclr-edge" "$root/usr/local/bin/soundclr-edge"
+    # the live page, where mosquitto/page.conf looks for it
+    run "$prefix/current/bin/soundclr-edge" page --copy "$root/usr/local/share/soundclr-edge/page" ||
+        say "the live page is not in place; all else works without it"
     run systemctl daemon-reload
     run systemctl -q enable "$service"
 }

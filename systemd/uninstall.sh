@@ -46,7 +46,8 @@ if [ -e "$root/etc/systemd/system/soundclr-edge.service" ]; then
 fi
 drop /etc/systemd/system/soundclr-edge.service /etc/systemd/system/soundclr-edge.service.d \
     /usr/lib/tmpfiles.d/soundclr-edge.conf /usr/lib/sysusers.d/soundclr-edge.conf \
-    /etc/udev/rules.d/60-soundclr-microphone.rules /usr/local/bin/soundclr-edge /opt/soundclr-edge /var/cache/soundclr-edge
+    /etc/udev/rules.d/60-soundclr-microphone.rules /usr/local/bin/soundclr-edge /usr/local/share/soundclr-edge \
+    /opt/soundclr-edge /var/cache/soundclr-edge
 run systemctl daemon-reload
 if [ "$purge" = yes ]; then
     drop /etc/soundclr-edge /var/lib/soundclr-edge

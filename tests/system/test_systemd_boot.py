@@ -162,6 +162,8 @@ def test_it_installs_starts_and_says_that_it_is_ready(machine, packages):
     assert machine.hears()
     assert wait_until(lambda: "mic online; broker connected" in machine.property("StatusText"), HANG_S)
     assert machine.property("NRestarts") == "0" and machine.received("status")[0] == "online"
+    page = machine.root / "usr" / "local" / "share" / "soundclr-edge" / "page" / "index.html"
+    assert page.stat().st_mode & 0o777 == 0o644 and "Street sound" in page.read_text()  # the broker's user reads it
 
 
 def test_it_runs_with_little_more_than_nothing(machine):
@@ -268,6 +270,7 @@ def test_retire_takes_back_what_was_retained_once_the_node_has_stopped(machine):
 def test_uninstalling_keeps_what_is_the_operators_until_it_is_purged(machine):
     machine.run("/srv/kit/uninstall.sh")
     assert not (machine.root / "opt" / "soundclr-edge").exists()
+    assert not (machine.root / "usr" / "local" / "share" / "soundclr-edge").exists()
     assert machine.run("systemctl", "cat", SERVICE, check=False).returncode != 0
     assert (machine.root / "etc" / "soundclr-edge" / "soundclr-edge.toml").exists()
     assert (machine.root / STATE / "installation-id").exists()
