@@ -7,7 +7,12 @@ type Words<T> = T extends string ? (string extends T ? T : `${T}`)
   : T extends object ? { [K in keyof T]: Words<T[K]> }
   : T;
 // InfluxDB's own part of a query, which the general type leaves to the data source
-type Queries = { target?: { refId: string; rawQuery: boolean; query: string; resultFormat: string } };
+type Queries = {
+  target?: {
+    refId: string; fromAnnotations: boolean; rawQuery: boolean; query: string; resultFormat: string;
+    textColumn: string; tagsColumn: string; titleColumn: string; timeEndColumn: string;
+  };
+};
 
 export type StreetDashboard = Omit<Words<Dashboard>, "annotations"> & {
   annotations: { list: (Omit<Words<NonNullable<NonNullable<Dashboard["annotations"]>["list"]>[number]>, "target"> & Queries)[] };
