@@ -132,3 +132,17 @@ def test_a_teacher_that_heard_the_students_fold_is_refused_in_one_line(trained, 
     assert not (folder / "student" / "checkpoint.pt").exists()
     assert fit("student", "--distil-weight", "0.5", "--hold-out-fold", "1") == 2
     assert "needs teachers" in capsys.readouterr().err
+
+
+def test_each_fold_of_a_cross_validation_has_the_teachers_that_held_it_out(trained, urbansound8k, esc10, capsys):
+    folder, fit = trained
+    assert fit("third", "--hold-out-fold", "2") == 0
+    runs = [folder / name for name in ("first", "second", "third")]
+    command = [
+        "--device", "cpu", "crossval", "--data", str(urbansound8k), "--foreign", str(esc10), "--out",
+        str(folder / "cv"), "--backbone", BACKBONE, "--epochs", "1", "--batch", "4", "--foreign-hold-out", "rooster",
+        "--weights", str(folder / "weights.pth"), "--set", "frontend.window_frames=33",
+    ]  # fmt: skip
+    assert main([*command, *(word for run in runs for word in ("--teacher", str(run)))]) == 0
+    for fold, taught in ((1, runs[:2]), (2, runs[2:])):
+        assert read_record(folder / "cv" / ("fold-%d-seed-0" % fold)).teachers == name_teachers(taught)
