@@ -9,9 +9,9 @@ Source: Linux, sound/core/pcm.c (/proc/asound/card*/pcm*c/sub*/status) and sound
 import os
 import re
 from pathlib import Path
-from typing import Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Dict, Iterator, NamedTuple, Optional
 
-_CARD = re.compile(r"^\s*(\d+) \[[^\]]*\]: \S+ - (.*)$", re.MULTILINE)
+_CARD = re.compile(r"^\s*(\d+) \[([^\]]*)\]: \S+ - (.*)$", re.MULTILINE)
 _OWNER = re.compile(r"^owner_pid\s*: (\d+)", re.MULTILINE)
 
 
@@ -24,28 +24,45 @@ class Obstacle(NamedTuple):
 
 
 def find_obstacle(wanted: str, *, proc: str = "/proc", dev: str = "/dev/snd") -> Optional[Obstacle]:
-    """The first device with `wanted` in its name that another program has, or that this user may not open."""
-    for folder, name, card, device in capture_devices(Path(proc)):
-        if wanted.strip().lower() not in name.lower():
+    """The first device with `wanted` in its name that another program has, or that this user may not open.
+
+    A name of ~/.asoundrc is not known here, unless it is the card's id, as in the one that ships with the node.
+    """
+    wanted = wanted.strip().lower()
+    for one in capture_devices(Path(proc)):
+        if wanted not in one.name.lower() and wanted != one.card_id.lower():
             continue
-        node = os.path.join(dev, "pcmC%dD%dc" % (card, device))
-        holder = _holder_of(folder, Path(proc))
+        node = os.path.join(dev, "pcmC%dD%dc" % (one.card, one.device))
+        holder = _holder_of(one.folder, Path(proc))
         if holder or (os.path.exists(node) and not os.access(node, os.R_OK | os.W_OK)):
-            return Obstacle(name, holder, node)
+            return Obstacle(one.name, holder, node)
     return None
 
 
-def capture_devices(proc: Path) -> Iterator[Tuple[Path, str, int, int]]:
-    """(folder in /proc, name, card, device) of everything that the kernel could record from."""
-    cards = {int(number): name.strip() for number, name in _CARD.findall(text_of(proc / "asound" / "cards"))}
+class CaptureDevice(NamedTuple):
+    """One device that the kernel could record from."""
+
+    folder: Path  # in /proc
+    name: str  # as PortAudio would say it
+    card_name: str
+    card_id: str
+    card: int
+    device: int
+
+
+def capture_devices(proc: Path) -> Iterator[CaptureDevice]:
+    """Everything that the kernel could record from."""
+    found = _CARD.findall(text_of(proc / "asound" / "cards"))
+    cards = {int(number): (card_id.strip(), name.strip()) for number, card_id, name in found}
     for folder in sorted(proc.glob("asound/card[0-9]*/pcm[0-9]*c")):
         about = fields_of(text_of(folder / "info"))
         try:
             card, device = int(about["card"]), int(about["device"])
         except (KeyError, ValueError):
             continue  # it went while we looked
-        name = "%s: %s (hw:%d,%d)" % (cards.get(card, "card %d" % card), about.get("name", ""), card, device)
-        yield folder, name, card, device
+        card_id, card_name = cards.get(card, ("", "card %d" % card))
+        name = "%s: %s (hw:%d,%d)" % (card_name, about.get("name", ""), card, device)
+        yield CaptureDevice(folder, name, card_name, card_id, card, device)
 
 
 def owner_of(status: Path) -> Optional[int]:

@@ -30,8 +30,8 @@ class HeldStream(NamedTuple):
 
 def find_held_stream(process: int, *, proc: str = "/proc", sys: str = "/sys") -> Optional[HeldStream]:
     """The capture device that the process holds; None where it holds none, or the kernel does not tell."""
-    for folder, name, number, pcm_device in capture_devices(Path(proc)):
-        for status in sorted(folder.glob("sub[0-9]*/status")):
+    for one in capture_devices(Path(proc)):
+        for status in sorted(one.folder.glob("sub[0-9]*/status")):
             if owner_of(status) != process:
                 continue
             running = fields_of(text_of(status.with_name("hw_params")))
@@ -40,8 +40,8 @@ def find_held_stream(process: int, *, proc: str = "/proc", sys: str = "/sys") ->
                 sample_format = running["format"]
             except (KeyError, ValueError, IndexError):
                 continue  # closed meanwhile
-            card = _card_of(Path(sys), number, name.partition(": ")[0], pcm_device)
-            return HeldStream(number, card, sample_format, rate_hz, channels)
+            card = _card_of(Path(sys), one.card, one.card_name, one.device)
+            return HeldStream(one.card, card, sample_format, rate_hz, channels)
     return None
 
 

@@ -47,12 +47,13 @@ def _hardware(volume):
 
 
 def _give_with_hardware(mode, device):
-    """Its hardware before the first sound; where it is "turned", changed for the next ten blocks."""
+    """Its hardware before the first sound; "turned" after ten blocks, and "turned_back" after ten more."""
     _hardware(8)
     device.give(10)
-    if mode == "turned":
+    if mode != "hardware":
         _hardware(3)
         device.give(10)
+    if mode == "turned_back":
         _hardware(8)
     device.give()
 
@@ -196,7 +197,7 @@ def main():
         _fail(mode, "it is %s" % mode)
     if start == 1:
         _misbehave_at_once(mode)
-    if mode in ("hardware", "turned"):
+    if mode in ("hardware", "turned", "turned_back"):
         import tests.edge.calibrators  # noqa: F401 - takes a while, and must not after the greeting
     rate_hz = 48000 if mode == "other_rate" and start > 1 else RATE_HZ
     _hello(rate_hz, refused_rate_hz=11025 if mode == "refused_rate" else 0)
@@ -205,7 +206,7 @@ def main():
     if mode == "queue":
         _capture_through_queue()
     device = _Device()
-    if mode in ("hardware", "turned"):
+    if mode in ("hardware", "turned", "turned_back"):
         _give_with_hardware(mode, device)
     if mode == "bad_hardware" and start == 1:
         _write(framing.bytes_from_record(framing.json_record(framing.HARDWARE, card="none")))

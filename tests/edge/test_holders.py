@@ -47,6 +47,13 @@ def test_who_has_it_is_named(machine, wanted):
     assert obstacle.holder == "arecord (process 1234)"
 
 
+def test_a_card_is_known_by_the_id_that_the_udev_rule_gives_it(machine):
+    (machine / "proc" / "asound" / "cards").write_text(CARDS.replace("[Device   ", "[streetmic"))
+    (machine / "proc" / "asound" / "card1" / "pcm0c" / "sub0" / "status").write_text(RUNNING)
+    assert obstacle_on(machine, "streetmic").holder == "arecord (process 1234)"
+    assert obstacle_on(machine, "street") is None
+
+
 def test_a_process_that_hides_its_name_is_named_by_its_number(machine):
     (machine / "proc" / "asound" / "card1" / "pcm0c" / "sub0" / "status").write_text(RUNNING.replace("1234", "77"))
     assert obstacle_on(machine).holder == "a program (process 77)"

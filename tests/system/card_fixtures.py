@@ -33,7 +33,7 @@ class VirtualCard:
         self._pcm_plugin = pcm_plugin
         self._stream = self.proc / "asound" / "card7" / "pcm0c"
         (self._stream / "sub0").mkdir(parents=True)
-        (self.proc / "asound" / "cards").write_text(" 7 [streetmic      ]: USB-Audio - USB Microphone\n")
+        (self.proc / "asound" / "cards").write_text(" 7 [street_card    ]: USB-Audio - USB Microphone\n")
         (self._stream / "info").write_text("card: 7\ndevice: 0\nname: USB Audio\n")
         self.be_device(serial="A1")
         self.set_controls(CONTROLS)
@@ -86,6 +86,13 @@ class VirtualCard:
         """As they are now."""
         lines = self._mixer.read_text().splitlines()
         return {line.split("|")[0]: line.split("|")[-1] for line in lines}
+
+    def status(self) -> str:
+        """What the kernel says of who has it open."""
+        try:
+            return (self._stream / "sub0" / "status").read_text()
+        except OSError:
+            return ""
 
     def play(self, samples: np.ndarray) -> None:
         """Hear these round and round, from the next opening on; [T] in -1 to 1, beyond which they are clipped."""
