@@ -7,7 +7,7 @@ it nobody can say any more when that was; such minutes are in no hour.
 
 import logging
 import math
-from collections import deque
+from collections import OrderedDict, deque
 from typing import Deque, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from edge.levels.keepsakes import KeepsakeError, KeptMark, kept_from_bytes
@@ -95,7 +95,7 @@ class Rollup:
     def restore(self, kept: Iterable[bytes]) -> None:
         """Take up where an earlier start left off: what it kept, in the order in which it was told."""
         unreadable, undated, minutes = "", 0, 0
-        for content in kept:
+        for content in OrderedDict.fromkeys(kept):  # one that was saved from a damaged file may be there twice
             try:
                 one = kept_from_bytes(content)
             except KeepsakeError as error:

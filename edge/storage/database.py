@@ -8,9 +8,9 @@ and written now and then; a stretch that is out of date sends some messages twic
 import os
 import sqlite3
 from pathlib import Path
-from typing import Any, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from edge.records import Dating, Message
+from edge.records import Dating, Keepsake, Message
 from edge.storage.faults import DamagedError, DiskError, fault_from
 from edge.storage.spans import Span
 from edge.storage.topics import Topics
@@ -170,9 +170,28 @@ class Database:
         if not self._has_keepsakes():
             return []
         rows = self._read("SELECT id, content FROM keepsake WHERE owner = ? ORDER BY id", (owner,))
-        if not all(_is_id(each) and isinstance(content, bytes) for each, content in rows):
+        if not all(isinstance(each, int) and isinstance(content, bytes) for each, content in rows):
             raise DamagedError("keepsakes of %r are not as they were written" % owner)
         return [(each, content) for each, content in rows]
+
+    def keepsake_ends(self) -> Optional[Span]:
+        """First and last id of a keepsake; None without any."""
+        first, last = self._read("SELECT (SELECT min(id) FROM keepsake), (SELECT max(id) FROM keepsake)")[0]
+        return None if first is None else (first, last)
+
+    def read_keepsakes_between(self, first_id: int, last_id: int) -> List[Keepsake]:
+        """Everybody's from one id to another, as far as they are any; oldest first."""
+        rows = self._read(
+            "SELECT owner, content FROM keepsake WHERE id BETWEEN ? AND ? ORDER BY id", (first_id, last_id)
+        )
+        return [Keepsake(*row) for row in rows if isinstance(row[0], str) and isinstance(row[1], bytes)]
+
+    def write_old_keepsakes(self, keepsakes: Sequence[Keepsake]) -> None:
+        """Put these before all others: a file begins with them, and no message of it brought them."""
+        numbered = enumerate(keepsakes, start=-len(keepsakes))
+        self._write(
+            [("INSERT OR REPLACE INTO keepsake VALUES (?, ?, ?)", (each,) + tuple(one)) for each, one in numbered]
+        )
 
     def drop_keepsakes(self, of_each: int, in_all: int) -> None:
         """Of each owner's keep so many, or its share of the whole, once there is a good deal more than that."""

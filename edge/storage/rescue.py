@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import List, Optional, Sequence
 
+from edge.records import Keepsake
 from edge.storage.database import NAME, Database, Entry, sync_directory
 from edge.storage.faults import DamagedError, DiskError, fault_from
 from edge.storage.spans import Span
@@ -18,6 +19,7 @@ _KEPT = 2  # files; a card that dies makes one after the other
 _PATIENCE_S = 10.0
 _CHUNK = 50
 _MOST = 5000  # messages
+_MOST_KEEPSAKES = 10000
 
 
 def move_aside(directory: Path) -> Path:
@@ -57,6 +59,29 @@ def rescue(path: Path, spans: Optional[Sequence[Span]]) -> List[Entry]:
     except (DamagedError, DiskError) as error:
         _LOGGER.warning("store: nothing more can be read of %s: %s", path, error)
     return sorted(entries)
+
+
+def rescue_keepsakes(path: Path) -> List[Keepsake]:
+    """What a damaged file still gives of what was kept, oldest first."""
+    found: List[Keepsake] = []
+    until_s = time.monotonic() + _PATIENCE_S
+    try:
+        with Database(path.parent, path.name).open_damaged() as database:
+            first, last = database.keepsake_ends() or (1, 0)
+            for start in range(last - (last - first) % _CHUNK, first - 1, -_CHUNK):
+                if time.monotonic() > until_s or len(found) >= _MOST_KEEPSAKES:
+                    break
+                found = _read_keepsakes(database, start, min(start + _CHUNK - 1, last)) + found
+    except (DamagedError, DiskError) as error:
+        _LOGGER.warning("store: no more of what was kept can be read of %s: %s", path, error)
+    return found
+
+
+def _read_keepsakes(database: Database, first: int, last: int) -> List[Keepsake]:
+    try:
+        return database.read_keepsakes_between(first, last)
+    except DamagedError:
+        return []
 
 
 def _waiting_in(database: Database) -> List[Span]:

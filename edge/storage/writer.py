@@ -15,7 +15,7 @@ from edge.storage.database import Database
 from edge.storage.faults import DamagedError, DiskError
 from edge.storage.ledger import Ledger
 from edge.storage.reader import Reader, entries_from
-from edge.storage.rescue import move_aside, rescue
+from edge.storage.rescue import move_aside, rescue, rescue_keepsakes
 from edge.storage.retention import drop_old
 from edge.store import OpenEvent
 
@@ -274,13 +274,13 @@ class Writer:
             spans = self._ledger.bookmark_after([]).waiting if self._is_adopted else None
         aside = move_aside(self._directory)
         self._reader.close()  # it may have been opened once more, and would go on in the old file
-        saved = rescue(aside, spans)
+        saved, kept = rescue(aside, spans), rescue_keepsakes(aside)
         with self._condition:
             self._ledger.replace_file(saved, time.monotonic())
             self.set_aside += 1
             self._damage = ""
         _LOGGER.error("store: moved to %s; %d unsent messages saved from it; a new file is begun", aside, len(saved))
-        self._open_file()
+        self._open_file().write_old_keepsakes(kept)
 
     def _close_files(self) -> None:
         database, self._database = self._database, None

@@ -107,7 +107,35 @@ def test_in_a_small_store_keepsakes_leave_room_for_messages(tmp_path):
         assert store.counts().bytes <= 1100000 and store.counts().rows > 1000
 
 
-def test_a_damaged_file_gives_none_and_is_moved_aside(tmp_path):
+def test_what_can_be_read_of_a_damaged_file_is_kept_on(tmp_path):
+    quick = Rhythm(patience_s=0.0, retry_s=0.05, look_s=0.05)
+    with SqliteStore(tmp_path).open() as store:
+        for number in range(2000):
+            store.put(message_with(number))
+        assert store.flush(PATIENCE_S)
+    with sqlite3.connect(str(tmp_path / NAME)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.close()
+    with open(str(tmp_path / NAME), "r+b") as file:
+        for page in range(pages // 2, pages // 2 + 6):
+            file.seek(512 * page)
+            file.write(b"\xa5" * 512)
+    with SqliteStore(tmp_path, rhythm=quick).open() as store:
+        for _ in range(2):  # the reader finds it out and tells the writer
+            store.peek(5000)
+            store.keepsakes("mic")
+        store.put(message_with(2000))
+        assert store.flush(PATIENCE_S) and store.counts().set_aside == 1
+        kept = store.keepsakes("mic")
+        assert 1000 < len(kept) < 2001 and kept[-1] == b"kept 2000"
+        numbers = [int(content.split()[1]) for content in kept]
+        assert numbers == sorted(set(numbers))
+    with SqliteStore(tmp_path).open() as store:
+        assert store.keepsakes("mic") == kept
+
+
+def test_keepsakes_that_are_none_are_left_behind(tmp_path):
     with SqliteStore(tmp_path).open() as store:
         for number in range(50):
             store.put(message_with(number))
