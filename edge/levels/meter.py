@@ -15,7 +15,7 @@ from edge.levels.overload import count_overloaded
 from edge.levels.peaks import PeakFinder
 from edge.levels.third_octaves import ThirdOctaves
 from edge.levels.totals import SILENCE
-from edge.levels.weighting import bandwidth_of_rate, weighting_sections
+from edge.levels.weighting import a_from_c_sections, bandwidth_of_rate, weighting_sections
 from edge.records import LevelFrame
 
 FRAMES_PER_S = 8
@@ -45,7 +45,8 @@ class LevelMeter:
     def __init__(self, sample_rate_hz: int, third_octaves: bool = False) -> None:
         self.sample_rate_hz = sample_rate_hz
         self.bandwidth_hz = bandwidth_of_rate(sample_rate_hz)
-        self._filters = {name: SectionFilter(weighting_sections(name, sample_rate_hz)) for name in "ACZ"}
+        self._to_c, self._to_z = (SectionFilter(weighting_sections(name, sample_rate_hz)) for name in "CZ")
+        self._c_to_a = SectionFilter(a_from_c_sections(sample_rate_hz))
         self._fast, self._slow = (ExponentialAverage(time_s, sample_rate_hz) for time_s in (FAST_S, SLOW_S))
         self._peaks = PeakFinder()
         self._bands = ThirdOctaves(sample_rate_hz) if third_octaves else None
@@ -100,8 +101,7 @@ class LevelMeter:
     def _begin_stretch(self, first_sample: int) -> None:
         self._stretch_start = self._measured = self._next_sample = first_sample
         self._waiting = []
-        parts: List[_Resettable] = list(self._filters.values())
-        parts += [self._fast, self._slow, self._peaks]
+        parts: List[_Resettable] = [self._to_c, self._c_to_a, self._to_z, self._fast, self._slow, self._peaks]
         if self._bands is not None:
             parts.append(self._bands)
         for part in parts:
@@ -124,9 +124,9 @@ class LevelMeter:
         """Frames of consecutive samples, the last of which ends the last frame."""
         firsts = [self._measured] + list(ends[:-1])
         starts = np.array(firsts) - self._measured
-        c_weighted = self._filters["C"].filter(samples)
-        squares = {"A": np.square(self._filters["A"].filter(samples)), "C": np.square(c_weighted)}
-        squares["Z"] = np.square(self._filters["Z"].filter(samples))
+        c_weighted = self._to_c.filter(samples)
+        squares = {"A": np.square(self._c_to_a.filter(c_weighted)), "C": np.square(c_weighted)}
+        squares["Z"] = np.square(self._to_z.filter(samples))
         energies = {name: np.add.reduceat(values, starts) for name, values in squares.items()}
         counts = [self._is_settled(first, _SETTLED_S) for first in firsts]
         squares["A"][: starts[counts.index(True)] if True in counts else None] = 0.0  # what counts not is not averaged

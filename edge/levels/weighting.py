@@ -40,14 +40,16 @@ def weighting_sections(weighting: str, sample_rate_hz: float) -> np.ndarray:
     """
     if weighting == "Z":
         return _flat_sections(sample_rate_hz)
-    corners_hz = {"A": (_F2_HZ, _F3_HZ), "C": ()}.get(weighting)
-    if corners_hz is None:
+    if weighting not in ("A", "C"):
         raise ValueError("weighting %r; expected A, C or Z" % weighting)
-    sections = [_high_pass(_F1_HZ, _F1_HZ, sample_rate_hz)]
-    if corners_hz:
-        sections.append(_high_pass(corners_hz[0], corners_hz[1], sample_rate_hz))
-    sections.append(_fitted_top(weighting, np.array(sections), sample_rate_hz))
-    return _unity_at_reference(np.array(sections), sample_rate_hz)
+    below = _high_pass(_F1_HZ, _F1_HZ, sample_rate_hz)
+    sections = _unity_at_reference(np.array([below, _fitted_top(below, sample_rate_hz)]), sample_rate_hz)
+    return np.concatenate([sections, a_from_c_sections(sample_rate_hz)]) if weighting == "A" else sections
+
+
+def a_from_c_sections(sample_rate_hz: float) -> np.ndarray:
+    """What makes A of what is C-weighted: two poles and two zeros more, far below the band's end.  Shape [1, 6]."""
+    return _unity_at_reference(np.array([_high_pass(_F2_HZ, _F3_HZ, sample_rate_hz)]), sample_rate_hz)
 
 
 def magnitude_of_weighting(weighting: str, frequencies_hz: np.ndarray) -> np.ndarray:
@@ -91,8 +93,8 @@ def _high_pass(one_hz: float, other_hz: float, sample_rate_hz: float) -> np.ndar
     return np.array([1.0, -2.0, 1.0, 1.0, -(one + other), one * other])
 
 
-def _fitted_top(weighting: str, below: np.ndarray, sample_rate_hz: float) -> np.ndarray:
-    """The section with the double pole at 12.2 kHz, whose zeros bring the whole to the wanted curve.
+def _fitted_top(below: np.ndarray, sample_rate_hz: float) -> np.ndarray:
+    """The section with the double pole at 12.2 kHz, whose zeros bring C to the wanted curve.
 
     The squared magnitude of a numerator is r0 + 2 r1 cos w + 2 r2 cos 2w: linear in r, so relative errors of it are
     least where a linear system says, and of the four roots that belong to r two lie inside the unit circle.
@@ -100,9 +102,9 @@ def _fitted_top(weighting: str, below: np.ndarray, sample_rate_hz: float) -> np.
     pole = _pole(_F4_HZ, sample_rate_hz)
     denominator = np.array([1.0, -2.0 * pole, pole * pole])
     frequencies_hz = np.geomspace(_F1_HZ, _FITTED_SHARE * sample_rate_hz, _FIT_POINTS)
-    without_zeros = np.concatenate([below, [np.concatenate([[1.0, 0.0, 0.0], denominator])]])
+    without_zeros = np.array([below, np.concatenate([[1.0, 0.0, 0.0], denominator])])
     wanted = np.square(
-        _analogue(weighting, frequencies_hz) / magnitude_of_sections(without_zeros, frequencies_hz, sample_rate_hz)
+        _analogue("C", frequencies_hz) / magnitude_of_sections(without_zeros, frequencies_hz, sample_rate_hz)
     )
     w = 2.0 * math.pi * frequencies_hz / sample_rate_hz
     terms = np.stack([np.ones_like(w), 2.0 * np.cos(w), 2.0 * np.cos(2.0 * w)], axis=1)
