@@ -103,7 +103,7 @@ class Pipeline:
             heard = self._break("gap")
             self._envelope.skip(block.first_sample)
             self._base_s = block.first_sample / float(self.sample_rate_hz)
-        heard.levels.extend(self._levels.push(block.samples, block.first_sample))
+        heard.levels.extend(self._levels.push(block))
         self._on_stage("sound levels")
         self._envelope.push(block.samples)
         self._heard_s = (block.first_sample + len(block.samples)) / float(self.sample_rate_hz)

@@ -24,6 +24,7 @@ class AudioBlock(NamedTuple):
     first_sample: int  # index of samples[0] since the source's first opening, lost samples counted
     captured_at_s: float  # monotonic time at which samples[0] was captured (files: as if played in real time)
     gap: Optional[Gap] = None  # what was lost directly before this block
+    overloaded: Optional[np.ndarray] = None  # indices of samples whose overload the mean of channels hides; None: none
 
 
 class WindowScores(NamedTuple):

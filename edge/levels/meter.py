@@ -6,7 +6,8 @@ begin anew, and nothing counts until they have settled.
 """
 
 import math
-from typing import List, Optional, Sequence, Tuple, Union
+from collections import deque
+from typing import Deque, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -51,6 +52,7 @@ class LevelMeter:
         self._peaks = PeakFinder()
         self._bands = ThirdOctaves(sample_rate_hz) if third_octaves else None
         self._waiting: List[np.ndarray] = []
+        self._hidden_overload: Deque[int] = deque()  # indices in the stream, of samples that wait
         self._begin_stretch(0)
 
     @property
@@ -58,19 +60,22 @@ class LevelMeter:
         """Of the third octaves that are measured, in the order of `band_energies`."""
         return self._bands.names if self._bands is not None else ()
 
-    def push(self, samples: np.ndarray, first_sample: int) -> List[LevelFrame]:
+    def push(self, samples: np.ndarray, first_sample: int, overloaded: Optional[np.ndarray] = None) -> List[LevelFrame]:
         """Take samples that follow on the last ones.
 
         Args:
             samples: mono, full scale 1.  Shape [T], float32 or float64.
             first_sample: their index in the source's stream. Where it is not the one that should come, what lies
                 between was lost (see `skip`).
+            overloaded: indices of samples that were overloaded and do not show it; rising.
 
         Returns:
             The frames that are complete now.
         """
         frames = self.skip(first_sample) if first_sample != self._next_sample else []
         self._waiting.append(np.asarray(samples, np.float64))
+        if overloaded is not None:
+            self._hidden_overload.extend(first_sample + int(index) for index in overloaded)
         self._next_sample += len(samples)
         ends = self._frame_ends()
         if not ends:
@@ -101,6 +106,7 @@ class LevelMeter:
     def _begin_stretch(self, first_sample: int) -> None:
         self._stretch_start = self._measured = self._next_sample = first_sample
         self._waiting = []
+        self._hidden_overload.clear()
         parts: List[_Resettable] = [self._to_c, self._c_to_a, self._to_z, self._fast, self._slow, self._peaks]
         if self._bands is not None:
             parts.append(self._bands)
@@ -138,6 +144,7 @@ class LevelMeter:
             part = slice(first - self._measured, end - self._measured)
             peak = self._peaks.find(c_weighted[part])
             bands = self._measure_bands(samples[part], end)
+            hidden = self._take_hidden_overload(end)
             if not counts[i]:
                 frames.append(_unheard(first, end))
                 continue
@@ -147,7 +154,7 @@ class LevelMeter:
                     first,
                     end,
                     end - first,
-                    count_overloaded(samples[part]),
+                    max(count_overloaded(samples[part]), hidden),
                     float(energies["A"][i]),
                     float(energies["C"][i]),
                     float(energies["Z"][i]),
@@ -171,6 +178,13 @@ class LevelMeter:
             return None
         energies = self._bands.take()
         return energies if self._is_settled(end - self.sample_rate_hz, _BANDS_AFTER_S) else None
+
+    def _take_hidden_overload(self, end: int) -> int:
+        count = 0
+        while self._hidden_overload and self._hidden_overload[0] < end:
+            self._hidden_overload.popleft()
+            count += 1
+        return count
 
     def _is_settled(self, first: int, after_s: float) -> bool:
         return first - self._stretch_start >= after_s * self.sample_rate_hz

@@ -2,14 +2,12 @@
 
 from typing import List, Optional, Tuple
 
-import numpy as np
-
 from edge.config import LevelsConfig
 from edge.levels.event_levels import EventLevels
 from edge.levels.meter import LevelMeter
 from edge.levels.told import condition_of
 from edge.levels.totals import Condition
-from edge.records import Calibration, EventChange, LevelFrame
+from edge.records import AudioBlock, Calibration, EventChange, LevelFrame
 
 
 class StreamLevels:
@@ -36,9 +34,11 @@ class StreamLevels:
         """Of the third octaves that are measured, in the order of `band_energies`."""
         return self._meter.band_names if self._meter is not None else ()
 
-    def push(self, samples: np.ndarray, first_sample: int) -> List[LevelFrame]:
+    def push(self, block: AudioBlock) -> List[LevelFrame]:
         """Take sound.  Returns the frames that it completes."""
-        return self._kept(self._meter.push(samples, first_sample)) if self._meter is not None else []
+        if self._meter is None:
+            return []
+        return self._kept(self._meter.push(block.samples, block.first_sample, block.overloaded))
 
     def stop(self) -> List[LevelFrame]:
         """Nothing follows directly.  Returns what was heard of the frame under way."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.records import AudioBlock
 from edge.sources.base import EndOfSource, Source, block_samples_at, check_channel, check_sample_rate
-from edge.sources.pcm import FullScaleGuard, mono_from_frames
+from edge.sources.pcm import FullScaleGuard, mono_from_frames, overloaded_frames
 from edge.sources.recording import Recording, open_recording
 
 _LOGGER = logging.getLogger(__name__)
@@ -121,6 +121,7 @@ class FileSource(Source):
             self.sample_rate_hz,
             first,
             self._start_s + first / float(self.sample_rate_hz),
+            overloaded=overloaded_frames(frames, self._channel),
         )
 
     def _after_end(self, recording: Recording) -> np.ndarray:

@@ -19,7 +19,7 @@ from edge.sources.fault_record import FaultRecord
 from edge.sources.faults import FAULTS, Fault
 from edge.sources.framing import BLOCK_S, FramingError, Record, StreamFormat, stream_format_from_hello
 from edge.sources.hardware import Hardware, HardwareError, hardware_from_mapping
-from edge.sources.pcm import frames_from_pcm, mono_from_frames
+from edge.sources.pcm import frames_from_pcm, mono_from_frames, overloaded_frames
 from edge.sources.plausibility import SoundWatch
 from edge.sources.restart_wait import RestartWait
 from edge.sources.timeline import CaptureTimeline
@@ -248,6 +248,7 @@ class MicrophoneSource(Source):
             placement.first_sample,
             record.captured_ns * 1e-9,
             placement.gap,
+            overloaded_frames(frames, self._channel),
         )
 
     def _note_hardware(self, record: Record) -> None:

@@ -1,11 +1,12 @@
 """Raw PCM to float samples, many channels to one."""
 
 import logging
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
 from edge.errors import SourceError
+from edge.levels.overload import FULL_SCALE
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -35,6 +36,19 @@ def mono_from_frames(frames: np.ndarray, channel: int) -> np.ndarray:
     if frames.shape[1] == 1:
         return np.ascontiguousarray(frames[:, 0])
     return frames.mean(axis=1, dtype=np.float64).astype(np.float32)
+
+
+def overloaded_frames(frames: np.ndarray, channel: int) -> Optional[np.ndarray]:
+    """Which frames have a heard channel at full scale, where the mean of several would hide it.
+
+    Returns:
+        Their indices, rising; None where there is none, or one channel alone is heard and shows it by itself.
+    """
+    if channel >= 0 or frames.shape[1] == 1 or frames.size == 0:
+        return None
+    if max(float(frames.max()), -float(frames.min())) < FULL_SCALE:
+        return None
+    return np.flatnonzero((np.abs(frames) >= FULL_SCALE).any(axis=1))
 
 
 class FullScaleGuard:

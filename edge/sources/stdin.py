@@ -10,7 +10,14 @@ from typing import BinaryIO, Optional
 from edge.errors import SourceError
 from edge.records import AudioBlock
 from edge.sources.base import EndOfSource, Source, block_samples_at, check_channel, check_sample_rate
-from edge.sources.pcm import BYTES_PER_SAMPLE, STREAM_FORMATS, FullScaleGuard, frames_from_pcm, mono_from_frames
+from edge.sources.pcm import (
+    BYTES_PER_SAMPLE,
+    STREAM_FORMATS,
+    FullScaleGuard,
+    frames_from_pcm,
+    mono_from_frames,
+    overloaded_frames,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -146,6 +153,7 @@ class StdinSource(Source):
             self.sample_rate_hz,
             first,
             time.monotonic() - len(frames) / float(self.sample_rate_hz),
+            overloaded=overloaded_frames(frames, self._channel),
         )
 
     def _finish(self) -> None:

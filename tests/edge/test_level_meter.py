@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edge.levels.meter import LevelMeter
 from edge.levels.weighting import magnitude_of_weighting
+from edge.sources.pcm import mono_from_frames, overloaded_frames
 
 RATES_HZ = (44100, 48000, 96000)
 FULL_SCALE_SINE_DBFS = -3.0103
@@ -321,3 +322,16 @@ def test_noise_and_silence_are_no_overload():
     assert not any(frame.overload_samples for frame in measured(noise, 48000))
     assert not any(frame.overload_samples for frame in measured(quantised(silence(2.0, 48000)), 48000))
     assert not any(frame.overload_samples for frame in measured(quantised(silence(2.0, 48000) + 0.2), 48000))
+
+
+def test_overload_that_the_mean_of_channels_hides_is_told_all_the_same():
+    frames = np.zeros((48000 * 2, 2), np.float32)
+    frames[:, 0] = quantised(sine(1000.0, 2.0, 48000, 0.5))
+    frames[60000:60003, 1] = 1.0
+    meter, told = LevelMeter(48000), []
+    for first in range(0, len(frames), 2399):
+        block = frames[first : first + 2399]
+        told += meter.push(mono_from_frames(block, -1), first, overloaded_frames(block, -1))
+    assert [(i, frame.overload_samples) for i, frame in enumerate(told) if frame.overload_samples] == [(10, 3)]
+    assert overloaded_frames(frames, 1) is None and overloaded_frames(frames[:50000], -1) is None
+    assert list(overloaded_frames(frames, -1)) == [60000, 60001, 60002]
