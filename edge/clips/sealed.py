@@ -32,6 +32,7 @@ _BOX_BYTES = 48  # a box of nothing: the key made for it, and the tag
 _LENGTH = struct.Struct("<I")
 _MAX_FILE_BYTES = 1 << 26  # a minute and a half of 24 bit at 192 kHz has 52 MB
 _MAX_JSON_BYTES = 65536
+_MAX_SAMPLES = 1 << 25  # that a damaged or hostile header may promise
 
 
 class Clip(NamedTuple):
@@ -112,6 +113,8 @@ def samples_from_flac(clip: Clip, name: str) -> Tuple[np.ndarray, int]:
                 raise ClipError(
                     "clip %s holds %s of %d channels; expected FLAC, mono" % (name, file.format, file.channels)
                 )
+            if file.frames > _MAX_SAMPLES:
+                raise ClipError("clip %s promises %d samples; expected at most %d" % (name, file.frames, _MAX_SAMPLES))
             return file.read(dtype="int16"), int(file.samplerate)
     except RuntimeError as error:
         reason = " ".join(str(error).split())
