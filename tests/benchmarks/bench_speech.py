@@ -3,11 +3,12 @@
 Sentences that eSpeak NG speaks (`apt-get install espeak-ng`), in many languages, voices and speeds, are mixed into
 street sound at 0 and -6 dB: RMS of the sentence against RMS of the street under it. A sentence that is not noticed
 would be on the disk. Street without speech that is taken for speech costs a clip and nothing else. The customary small
-detector (webrtcvad, each of its modes, 150 ms of speech in a row) and Silero's as its authors use it are measured
-beside ours.
+detector (webrtcvad, its mildest mode and its strictest, 150 ms of speech in a row) and Silero's as its authors use it
+are measured beside ours.
 
 The street is the demonstration's and the tests' excerpts; `--urbansound8k DIR` adds one clip of each recording of that
-data set, and says how it fares by class. The threshold was chosen with other languages and voices than these.
+data set, and says how it fares by class. The detector's constants were chosen with other languages and voices than
+these, but in part with the same street.
 """
 
 import csv
@@ -37,24 +38,37 @@ PIECE_S = 6.0
 STREET_DBFS = -30.0
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 SENTENCES = {
-    "en-gb-scotland": ["Have you got the time, please?", "I will see you tomorrow at the library."],
-    "en-gb-x-rp": ["Mind the gap!", "He lives in the third house on the left, above the baker."],
-    "nl": ["Goedemorgen, mag ik u iets vragen?", "Kijk uit!"],
-    "pt": ["Bom dia, onde fica a estação?", "Cuidado com o carro!"],
-    "sv": ["God morgon, hur mår du i dag?", "Mitt namn är Anna, och jag bor här."],
-    "da": ["Hvornår kommer den næste bus?"],
-    "cs": ["Dobrý den, kde je nádraží?"],
-    "hu": ["Jó napot kívánok, hogy van?"],
-    "fi": ["Hyvää huomenta, mitä kuuluu?"],
-    "ro": ["Bună ziua, ce mai faceți?"],
-    "uk": ["Добрий день, як справи?"],
-    "el": ["Καλημέρα, τι κάνετε;"],
-    "vi": ["Xin chào, bạn có khỏe không?"],
-    "id": ["Selamat pagi, apa kabar?"],
-    "sw": ["Habari za asubuhi, rafiki yangu?"],
-    "fa": ["سلام حال شما چطور است"],
+    "en-029": ["Good morning, have you seen my umbrella anywhere?", "No, not today!"],
+    "af": ["Goeie môre, hoe gaan dit met jou?"],
+    "bg": ["Добро утро, как сте?"],
+    "ca": ["Bon dia, on és l'estació?", "Vigila el cotxe!"],
+    "cy": ["Bore da, sut dych chi?"],
+    "et": ["Tere hommikust, kuidas läheb?"],
+    "hr": ["Dobro jutro, gdje je kolodvor?", "Pazi!"],
+    "is": ["Góðan daginn, hvernig hefur þú það?"],
+    "lt": ["Labas rytas, kaip sekasi?"],
+    "lv": ["Labrīt, kā jums klājas?"],
+    "mk": ["Добро утро, како сте?"],
+    "ms": ["Selamat pagi, apa khabar awak?"],
+    "nb": ["God morgen, hvordan har du det?", "Jeg bor i tredje etasje, over bakeren."],
+    "sk": ["Dobré ráno, ako sa máte?"],
+    "sl": ["Dobro jutro, kako ste?"],
+    "sq": ["Mirëmëngjes, si jeni?"],
 }
-VOICES = ["+m1", "+m2", "+m4", "+m5", "+m8", "+f2", "+f4", "+Alicia", "+Andrea", "+Michael", "+grandpa", "+steph"]
+VOICES = [
+    "+m6",
+    "+pedro",
+    "+zac",
+    "+adam",
+    "+belinda",
+    "+boris",
+    "+david",
+    "+linda",
+    "+max",
+    "+paul",
+    "+Annie",
+    "+Mario",
+]
 WHISPERS = ["+whisper", "+whisperf"]
 SPEEDS_WPM = [130, 165, 210, 260]
 
@@ -112,7 +126,7 @@ def detectors() -> dict[str, Callable[[np.ndarray], bool]]:
         "ours": lambda samples: ours.score(samples, RATE_HZ) >= SPEECH_THRESHOLD,
         "silero at 0.5": lambda samples: _silero_says(ours, samples),
     }
-    for mode in range(4):
+    for mode in (0, 3):
         found[f"webrtcvad {mode}"] = lambda samples, mode=mode: _webrtcvad_says(mode, samples)  # type: ignore[misc]
     return found
 
