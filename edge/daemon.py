@@ -224,6 +224,8 @@ class Daemon:
             "%d gaps" % sum(c.gaps for c in counts),
             "%d messages wait" % self._store.counts().waiting,
         ]
+        if self._clips is not None:
+            facts.append(self._clips.describe())
         kept_because = self._reload_requests.kept_because
         kept = ["older configuration kept: " + kept_because] if kept_because else []
         return "; ".join(hangs + sources + facts + kept)

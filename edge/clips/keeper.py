@@ -101,6 +101,13 @@ class ClipKeeper:
         values.update(clips_state=state, clips_kept=shelf.count, clips_bytes=shelf.bytes, clips_freed=shelf.freed)
         return values
 
+    def describe(self) -> str:
+        """How it fares, for a person at `systemctl status`."""
+        health = self.health()
+        withheld = sum(health["clips_withheld_" + reason] for reason in WITHHELD)
+        trouble = "" if health["clips_state"] == "ok" else " (disk %s)" % health["clips_state"]
+        return "%d clips kept, %d withheld%s" % (health["clips_kept"], withheld, trouble)
+
     def _run(self) -> None:
         self._seed_rate()
         next_tidy_s = 0.0

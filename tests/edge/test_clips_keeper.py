@@ -92,6 +92,7 @@ def test_a_clip_without_speech_is_written_and_told_of(tmp_path):
         assert np.array_equal(samples_from_flac(opened, "a")[0], np.rint(offer().samples * 32768).astype(np.int16))
         health = node.keeper.health()
         assert (health["clips_written"], health["clips_kept"], health["clips_state"]) == (1, 1, "ok")
+        assert node.keeper.describe() == "1 clips kept, 0 withheld"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_a_disk_that_takes_nothing_is_named_and_taken_up_again_when_it_does(tmp_
     with Node(tmp_path) as node:
         node.keeper.offer(offer(1))
         assert node.wait_for(1)[0]["withheld"] == "disk"
-        assert node.keeper.health()["clips_state"] == "failing"
+        assert node.keeper.health()["clips_state"] == "failing" and "(disk failing)" in node.keeper.describe()
         (tmp_path / "state").unlink()
         node.keeper.offer(offer(2))
         assert node.wait_for(2)[1]["clip"] == "boot-mic-1-2"
