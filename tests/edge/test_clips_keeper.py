@@ -98,7 +98,7 @@ def test_a_clip_without_speech_is_written_and_told_of(tmp_path):
 @pytest.mark.parametrize(
     "answer, reason",
     [
-        (0.05, "speech"),
+        (0.15, "speech"),
         (1.0, "speech"),
         (float("nan"), "speech"),
         (ClipError("no probability"), "unchecked"),
