@@ -18,9 +18,11 @@ from edge.clock import SourceClock, new_boot_id
 from edge.config import Config
 from edge.errors import SourceError
 from edge.health import ProcessUsage
+from edge.level_news import LevelNews
+from edge.levels.third_octaves import band_names
 from edge.messages import MessageFactory
 from edge.pipeline import Heard, Pipeline
-from edge.records import AudioBlock, JsonObject
+from edge.records import AudioBlock, JsonObject, Message
 from edge.rfc3339 import rfc3339_from_epoch
 from edge.scorer import Scorer
 from edge.scorer_choice import ChosenScorer, choose_scorer
@@ -58,7 +60,8 @@ def measure_hops(
     pipeline = Pipeline(
         bundle, scorer, RATE_HZ, config.gate, config.events, hop_s, "bench", on_stage=clock, levels=config.levels
     )
-    factory = MessageFactory(config.mqtt.root, "bench", bundle.id, new_boot_id(), bundle.labels)
+    factory = MessageFactory(config.mqtt.root, "bench", bundle.id, new_boot_id(), bundle.labels, bands=band_names())
+    level_news = LevelNews("bench", dating, factory, _forget)
     scorer.report_stages(clock)
     warm_up = int(math.ceil(_WARM_UP_S / hop_s))
     wanted, hops = warm_up + max(1, int(round(duration_s / hop_s))), []  # type: int, List[Dict[str, Spent]]
@@ -67,6 +70,7 @@ def measure_hops(
         dating.observe(block.first_sample, block.sample_rate_hz, block.captured_at_s)
         clock("message")
         heard = pipeline.push(block)
+        level_news.take(heard.levels, RATE_HZ, pipeline.condition, pipeline.band_names)
         _build(factory, dating, heard)
         clock("message")
         if heard.classifications:
@@ -164,6 +168,10 @@ def _build(factory: MessageFactory, dating: SourceClock, heard: Heard) -> None:
         factory.build_classification("bench", classification, dating)
     for event in heard.events:
         factory.build_event("bench", event, dating)
+
+
+def _forget(message: Message) -> None:
+    """Nobody listens."""
 
 
 def _row(spent: List[Spent]) -> Dict[str, Any]:

@@ -138,6 +138,9 @@ def _event_line(path: str, event: EventChange) -> JsonObject:
         "score_mean": round(event.score_mean, 4),
         "start_uncertainty_s": round(event.start_uncertainty_s, 3),
         "end_reason": event.end_reason,
+        "laeq_dbfs": _rounded_or_none(event.laeq_dbfs),
+        "lafmax_dbfs": _rounded_or_none(event.lafmax_dbfs),
+        "background_la90_dbfs": _rounded_or_none(event.background_la90_dbfs),
     }
 
 

@@ -14,10 +14,11 @@ from report import Report, build_parser
 from street import load_street
 
 from edge.clock import SourceClock, new_boot_id
-from edge.config import SHIPPED_BUNDLE, EventsConfig, GateConfig
+from edge.config import SHIPPED_BUNDLE, EventsConfig, GateConfig, LevelsConfig
 from edge.decision import decide
 from edge.envelope import Envelope
 from edge.events import EventDetector
+from edge.levels.stream import StreamLevels
 from edge.messages import MessageFactory
 from edge.pipeline import Heard, Pipeline
 from edge.records import AudioBlock, Classification
@@ -40,6 +41,7 @@ class Stages:
         self._bundle, self._gate, events = bundle, GateConfig(), EventsConfig()
         self._resampler = StreamResampler(_RATE_HZ, bundle.frontend.sample_rate_hz)
         self._envelope = Envelope(_RATE_HZ)
+        self._levels = StreamLevels(LevelsConfig(), _RATE_HZ, 60.0)
         self._front_end = StreamingLogMel(bundle.frontend)
         self._runtime = open_runtime(bundle)
         self._off_ratio = events.off_ratio
@@ -54,7 +56,8 @@ class Stages:
         end_s = (blocks[-1].first_sample + len(blocks[-1].samples)) / _RATE_HZ
         start_s = max(0.0, end_s - self._bundle.frontend.window_s)
         self._clock.observe(blocks[0].first_sample, _RATE_HZ, blocks[0].captured_at_s)
-        self._time("levels of 125 ms", lambda: [self._envelope.push(block.samples) for block in blocks])
+        self._time("sound levels", lambda: [self._levels.push(block) for block in blocks])
+        self._time("gate's levels of 125 ms", lambda: [self._envelope.push(block.samples) for block in blocks])
         resampled = self._time("resampling", lambda: [self._resampler.push(block.samples) for block in blocks])
         window = self._time("log-mel", lambda: self._log_mel(resampled))
         if window is None:

@@ -8,8 +8,8 @@ import pytest
 from edge.levels.meter import LevelMeter
 from edge.levels.third_octaves import NOMINAL_HZ, ThirdOctaves, band_name
 
-G = 10.0**0.3  # octave ratio, IEC 61260-1:2014, 5.2.1
-MIDDLES_HZ = [1000.0 * G ** (x / 3.0) for x in range(-16, 13)]  # 25 Hz to 16 kHz, 5.4.1
+G = 10.0**0.3  # octave ratio, IEC 61260-1:2014, 5.2
+MIDDLES_HZ = [1000.0 * G ** (x / 3.0) for x in range(-16, 13)]  # 25 Hz to 16 kHz, 5.4
 
 # IEC 61260-1:2014, table 1: class 1 limits of the relative attenuation of octave bands, at G^exponent and G^-exponent.
 LIMITS = (
@@ -27,7 +27,7 @@ LIMITS = (
 
 
 def third_octave_ratio(octave_ratio):
-    """Breakpoints of octave bands as those of third octaves: 5.10.4, equations (10) and (11)."""
+    """Breakpoints of octave bands as those of third octaves, by the formula in 5.10."""
     return 1.0 + (G ** (1.0 / 6.0) - 1.0) / (G**0.5 - 1.0) * (octave_ratio - 1.0)
 
 
