@@ -8,14 +8,13 @@ and written now and then; a stretch that is out of date sends some messages twic
 import os
 import sqlite3
 from pathlib import Path
-from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Iterable, List, NamedTuple, Optional, Tuple
 
-from edge.records import Dating, Keepsake, Message
+from edge.records import Dating, Message
 from edge.storage.faults import DamagedError, DiskError, fault_from
+from edge.storage.keepsake_table import KeepsakeTable, Statement
 from edge.storage.spans import Span
 from edge.storage.topics import Topics
-
-Statement = Tuple[str, tuple]
 
 NAME = "store.sqlite3"
 SCHEMA_VERSION = 1
@@ -43,8 +42,6 @@ _SCHEMA = (
     "PRAGMA application_id = %d" % _APPLICATION_ID,
     "PRAGMA user_version = %d" % SCHEMA_VERSION,
 )
-# what the node keeps for itself of its messages, by the message's id; files of earlier versions have none yet
-_KEEPSAKES = "CREATE TABLE keepsake (id INTEGER PRIMARY KEY, owner TEXT NOT NULL, content BLOB NOT NULL)"
 _COLUMNS = "id, put_ms, synced, topic, payload, machine_boot_id, monotonic_s"
 
 
@@ -77,6 +74,7 @@ class Database:
         self._topics = Topics()
         self._written_waiting: Tuple[Span, ...] = ()
         self._connection: Optional[sqlite3.Connection] = None
+        self.keepsakes = KeepsakeTable(self._read, self._write)
 
     def __enter__(self) -> "Database":
         return self
@@ -106,8 +104,7 @@ class Database:
             if is_new:
                 self._write([(statement, ()) for statement in _SCHEMA])
                 sync_directory(self._directory)
-            if not self._has_keepsakes():
-                self._write([(_KEEPSAKES, ())])
+            self.keepsakes.begin()
             self._check()
             self._written_waiting = self.read_bookmark().waiting
         except (sqlite3.Error, OSError, DamagedError, DiskError) as error:
@@ -164,44 +161,6 @@ class Database:
     def delete_through(self, last_id: int, bookmark: Bookmark) -> None:
         """Drop every message up to this one."""
         self._write_with_bookmark([("DELETE FROM message WHERE id <= ?", (last_id,))], bookmark)
-
-    def read_keepsakes(self, owner: str) -> List[Tuple[int, bytes]]:
-        """What one owner keeps, with the ids of the messages, oldest first."""
-        if not self._has_keepsakes():
-            return []
-        rows = self._read("SELECT id, content FROM keepsake WHERE owner = ? ORDER BY id", (owner,))
-        if not all(isinstance(each, int) and isinstance(content, bytes) for each, content in rows):
-            raise DamagedError("keepsakes of %r are not as they were written" % owner)
-        return [(each, content) for each, content in rows]
-
-    def keepsake_ends(self) -> Optional[Span]:
-        """First and last id of a keepsake; None without any."""
-        first, last = self._read("SELECT (SELECT min(id) FROM keepsake), (SELECT max(id) FROM keepsake)")[0]
-        return None if first is None else (first, last)
-
-    def read_keepsakes_between(self, first_id: int, last_id: int) -> List[Keepsake]:
-        """Everybody's from one id to another, as far as they are any; oldest first."""
-        rows = self._read(
-            "SELECT owner, content FROM keepsake WHERE id BETWEEN ? AND ? ORDER BY id", (first_id, last_id)
-        )
-        return [Keepsake(*row) for row in rows if isinstance(row[0], str) and isinstance(row[1], bytes)]
-
-    def write_old_keepsakes(self, keepsakes: Sequence[Keepsake]) -> None:
-        """Put these before all others: a file begins with them, and no message of it brought them."""
-        numbered = enumerate(keepsakes, start=-len(keepsakes))
-        self._write(
-            [("INSERT OR REPLACE INTO keepsake VALUES (?, ?, ?)", (each,) + tuple(one)) for each, one in numbered]
-        )
-
-    def drop_keepsakes(self, of_each: int, in_all: int) -> None:
-        """Of each owner's keep so many, or its share of the whole, once there is a good deal more than that."""
-        counts = self._read("SELECT owner, count(*) FROM keepsake GROUP BY owner")
-        kept = min(of_each, in_all // max(1, len(counts)))
-        for owner, count in counts:
-            if count > kept + kept // 4:
-                newest = "SELECT id FROM keepsake WHERE owner = ? ORDER BY id DESC LIMIT ?"
-                sql = "DELETE FROM keepsake WHERE owner = ? AND id NOT IN (%s)" % newest
-                self._write([(sql, (owner, owner, kept))])
 
     def read_range(self, first_id: int, last_id: int, limit: int) -> List[Entry]:
         """At most so many messages from one id to another, oldest first."""
@@ -265,9 +224,6 @@ class Database:
         tables, version = self._cursor.execute("SELECT count(*) FROM sqlite_master").fetchone()[0], self._version()
         return bool(tables == 0 and version == 0)
 
-    def _has_keepsakes(self) -> bool:
-        return bool(self._read("SELECT count(*) FROM sqlite_master WHERE name = 'keepsake'")[0][0])
-
     def _version(self) -> int:
         return int(self._cursor.execute("PRAGMA user_version").fetchone()[0])
 
@@ -328,9 +284,7 @@ class Database:
         # or replace: a write that failed may have come through after all
         statements.append(("INSERT OR REPLACE INTO message (%s) VALUES (?, ?, ?, ?, ?, ?, ?)" % _COLUMNS, values))
         if message.keepsake is not None:
-            statements.append(
-                ("INSERT OR REPLACE INTO keepsake VALUES (?, ?, ?)", (entry.id,) + tuple(message.keepsake))
-            )
+            statements.append(self.keepsakes.statement_for(entry.id, message.keepsake))
         return statements
 
     def _statements_for_bookmark(self, bookmark: Bookmark) -> List[Statement]:

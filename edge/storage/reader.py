@@ -40,7 +40,7 @@ class Reader:
             try:
                 if self._database is None:
                     self._database = Database(self._directory).open_for_reading()
-                return self._database.read_keepsakes(owner)
+                return self._database.keepsakes.read(owner)
             except (DamagedError, DiskError):
                 self._close()
                 raise

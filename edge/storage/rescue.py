@@ -67,7 +67,7 @@ def rescue_keepsakes(path: Path) -> List[Keepsake]:
     until_s = time.monotonic() + _PATIENCE_S
     try:
         with Database(path.parent, path.name).open_damaged() as database:
-            first, last = database.keepsake_ends() or (1, 0)
+            first, last = database.keepsakes.ends() or (1, 0)
             for start in range(last - (last - first) % _CHUNK, first - 1, -_CHUNK):
                 if time.monotonic() > until_s or len(found) >= _MOST_KEEPSAKES:
                     break
@@ -79,7 +79,7 @@ def rescue_keepsakes(path: Path) -> List[Keepsake]:
 
 def _read_keepsakes(database: Database, first: int, last: int) -> List[Keepsake]:
     try:
-        return database.read_keepsakes_between(first, last)
+        return database.keepsakes.read_between(first, last)
     except DamagedError:
         return []
 

@@ -34,7 +34,7 @@ def drop_old(
         if ends is None or database.used_bytes() <= config.max_bytes:
             break
         dropped += _drop_through(ends[0] + (ends[1] - ends[0]) // _SHARE, database, ledger, condition)
-    database.drop_keepsakes(_KEEPSAKES, config.max_bytes // _BYTES_A_KEEPSAKE)
+    database.keepsakes.drop_old(_KEEPSAKES, config.max_bytes // _BYTES_A_KEEPSAKE)
     if dropped:
         _LOGGER.warning("store: %d messages that no broker ever had are dropped, too old or too many", dropped)
 

@@ -280,7 +280,7 @@ class Writer:
             self.set_aside += 1
             self._damage = ""
         _LOGGER.error("store: moved to %s; %d unsent messages saved from it; a new file is begun", aside, len(saved))
-        self._open_file().write_old_keepsakes(kept)
+        self._open_file().keepsakes.write_old(kept)
 
     def _close_files(self) -> None:
         database, self._database = self._database, None

@@ -76,7 +76,7 @@ def test_a_file_of_an_earlier_version_gets_its_table(tmp_path):
     connection.commit()
     connection.close()
     with Database(tmp_path).open_for_reading() as database:
-        assert database.read_keepsakes("mic") == []
+        assert database.keepsakes.read("mic") == []
     with SqliteStore(tmp_path).open() as store:
         assert store.keepsakes("mic") == [] and store.counts().rows == 1 and store.counts().set_aside == 0
         store.put(message_with(1))
@@ -87,11 +87,11 @@ def test_of_each_owner_the_newest_are_kept(tmp_path):
     with Database(tmp_path).open_for_writing() as database:
         entries = [Entry(n, 1, True, message_with(n, "mic" if n % 2 else "yard")) for n in range(1, 241)]
         database.append(entries, Bookmark(240, 241, ()))
-        database.drop_keepsakes(100, 1000)
-        assert len(database.read_keepsakes("mic")) == 120  # not enough more to be worth a write
-        database.drop_keepsakes(500, 100)
-        assert [each for each, _ in database.read_keepsakes("mic")] == list(range(141, 241, 2))
-        assert [each for each, _ in database.read_keepsakes("yard")] == list(range(142, 241, 2))
+        database.keepsakes.drop_old(100, 1000)
+        assert len(database.keepsakes.read("mic")) == 120  # not enough more to be worth a write
+        database.keepsakes.drop_old(500, 100)
+        assert [each for each, _ in database.keepsakes.read("mic")] == list(range(141, 241, 2))
+        assert [each for each, _ in database.keepsakes.read("yard")] == list(range(142, 241, 2))
 
 
 def test_in_a_small_store_keepsakes_leave_room_for_messages(tmp_path):

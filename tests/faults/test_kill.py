@@ -57,7 +57,7 @@ def everything_in(directory):
 def judge_keepsakes(directory):
     """What was written to be kept is there with its message and never without; the oldest may have been dropped."""
     with Database(directory).open_for_reading() as database:
-        kept = dict(database.read_keepsakes("mic"))
+        kept = dict(database.keepsakes.read("mic"))
         ids = {
             entry.id: values_from_payload(entry.message.payload)["id"].encode()
             for entry in entries_from(database, *database.first_and_last_id())
