@@ -1,5 +1,6 @@
 """What makes this installation itself, when node names and cards are copied."""
 
+import grp
 import os
 import pwd
 import uuid
@@ -9,6 +10,7 @@ from typing import Optional
 from edge.errors import ConfigError
 
 _OF_SERVICE = Path("/var/lib/soundclr-edge")
+_DEVICE_GROUPS = ("audio", "video", "render")  # as install.sh gives them to the service
 
 
 def find_state_directory(given: Optional[Path] = None) -> Path:
@@ -31,7 +33,7 @@ def find_service_state_directory(given: Optional[Path] = None) -> Path:
 
 
 def become_owner_of(state_directory: Path) -> None:
-    """Where root works on the service's behalf, become the service's user for good: its home, files and sound cards.
+    """Where root works on the service's behalf, become the service's user for good: its home, files and devices.
 
     What root would write the service could not read, and root's own ~/.asoundrc names other devices.
     """
@@ -42,8 +44,8 @@ def become_owner_of(state_directory: Path) -> None:
     if os.geteuid() != 0 or owner == 0:
         return
     user = pwd.getpwuid(owner)
-    cards = {node.stat().st_gid for node in Path("/dev/snd").glob("[pc]*")} - {0}
-    os.setgroups(sorted(set(os.getgrouplist(user.pw_name, user.pw_gid)) | cards))
+    of_devices = {group.gr_gid for group in grp.getgrall() if group.gr_name in _DEVICE_GROUPS}
+    os.setgroups(sorted(set(os.getgrouplist(user.pw_name, user.pw_gid)) | of_devices))
     os.setgid(user.pw_gid)
     os.setuid(owner)
     os.environ["HOME"] = user.pw_dir

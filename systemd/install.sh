@@ -170,10 +170,23 @@ install_files() {
     put soundclr-edge.service /etc/systemd/system/soundclr-edge.service 644
     put_text "$(device_drop_in)" /etc/systemd/system/soundclr-edge.service.d/10-devices.conf 644
     run systemd-tmpfiles --create soundclr-edge.conf
-    [ -e "$root/var/lib/soundclr-edge/.asoundrc" ] || put asoundrc /var/lib/soundclr-edge/.asoundrc 644
+    install_asoundrc
     if command -v udevadm >/dev/null; then # a container has none
         run udevadm control --reload || true
         run udevadm trigger --subsystem-match=sound --action=change || true
+    fi
+}
+
+# Kept where there is one, but for the line of earlier versions: nothing may stand between a card and its calibration.
+install_asoundrc() {
+    local file=$root/var/lib/soundclr-edge/.asoundrc
+    local former='pcm.streetmic { type plug  slave.pcm { type hw  card streetmic } }'
+    if [ ! -e "$file" ]; then
+        put asoundrc /var/lib/soundclr-edge/.asoundrc 644
+    elif grep -qxF "$former" "$file"; then
+        changed=yes
+        say "the microphone itself instead of ALSA's plug in $file"
+        [ "$dry_run" = yes ] || sed -i "s/^$former\$/$(tail -n 1 "$here/asoundrc")/" "$file"
     fi
 }
 

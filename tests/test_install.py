@@ -129,6 +129,18 @@ def test_again_writes_nothing_and_keeps_what_the_operator_has_changed(tmp_path, 
     assert config.read_text() == '[node]\nname = "mine"\n'
 
 
+def test_the_plug_of_earlier_versions_gives_way_to_the_microphone_itself_and_other_lines_stay(tmp_path, wheel):
+    root = lay_out(tmp_path / "root")
+    file = root / "var/lib/soundclr-edge/.asoundrc"
+    file.parent.mkdir(parents=True)
+    file.write_text("# mine\npcm.streetmic { type plug  slave.pcm { type hw  card streetmic } }\npcm.x { type null }\n")
+    assert "instead of ALSA's plug" in install(root, wheel, "--node-name", "corner-1")
+    expected = "# mine\npcm.streetmic { type hw  card streetmic }\npcm.x { type null }\n"
+    assert file.read_text() == expected
+    install(root, wheel)
+    assert file.read_text() == expected
+
+
 def test_a_dry_run_writes_nothing_at_all(tmp_path, wheel):
     root = lay_out(tmp_path / "root")
     before = sorted(root.rglob("*"))
@@ -170,11 +182,15 @@ def test_uninstalling_takes_back_what_was_written_and_keeps_what_is_the_operator
     root = lay_out(tmp_path / "root")
     before = {path for path in root.rglob("*") if path.is_file()}
     install(root, wheel, "--node-name", "corner-1")
+    calibration = root / "var/lib/soundclr-edge/calibration/mic/0001-2026-10-01.json"
+    calibration.parent.mkdir(parents=True)
+    calibration.write_text("{}")
     uninstall(root)
     kept = {path for path in root.rglob("*") if path.is_file()} - before
     assert {str(path.relative_to(root)) for path in kept} == {
         "etc/soundclr-edge/soundclr-edge.toml",
         "var/lib/soundclr-edge/.asoundrc",
+        "var/lib/soundclr-edge/calibration/mic/0001-2026-10-01.json",
     }
     uninstall(root, "--purge")
     uninstall(root, "--purge")

@@ -19,12 +19,10 @@ def add_parser(commands: Commands) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from edge.check import run_checks, write_checks
-    from edge.installation import find_service_state_directory, known_installation_id
+    from edge.installation import become_owner_of, find_service_state_directory, known_installation_id
 
-    results = run_checks(
-        found_config(arguments.config),
-        known_installation_id(arguments.state_dir),
-        find_service_state_directory(arguments.state_dir),
-    )
+    state_directory = find_service_state_directory(arguments.state_dir)
+    become_owner_of(state_directory)  # what root can do proves nothing for the service
+    results = run_checks(found_config(arguments.config), known_installation_id(arguments.state_dir), state_directory)
     write_checks(results, sys.stdout, as_json=arguments.json)
     return EXIT_DONE if all(result.ok for result in results) else EXIT_FAILED

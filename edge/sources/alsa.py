@@ -4,7 +4,7 @@ libasound is there wherever PortAudio is, so nothing is to be installed, compile
 package and a process for each look, whose text is meant for people; the bindings on PyPI want a compiler on the board.
 The capture child alone calls it, beside PortAudio: what may crash or hang in here costs no more than that child.
 
-Source: alsa-lib, include/control.h and conf.h; unchanged since 1.0.14 but for `snd_config_update_ref`, 1.0.24 (2011).
+Source: alsa-lib, include/control.h and conf.h; all of it since 1.1.2 (2016) at the latest; Ubuntu 18.04 has 1.1.3.
 """
 
 import ctypes

@@ -10,6 +10,7 @@ from edge.config import Config, config_from_mapping, load_config
 from edge.errors import ConfigError
 
 LEAST = '[node]\nname = "corner"\n[[source]]\nname = "mic"\ntype = "microphone"\n'
+CALIBRATION = {"calibration_offset_db": 120.5, "calibrated_on": "2026-10-01", "calibration_method": "data_sheet"}
 
 
 def load_text(tmp_path, text):
@@ -60,6 +61,11 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one(tmp_path, additio
     text = LEAST + addition if addition.startswith("s") else LEAST[:where] + addition + LEAST[where:]
     message = refusal(tmp_path, text)
     assert "unknown" in message and given_name in message and "did you mean " + meant in message
+
+
+def test_a_streams_calibration_is_taken_as_it_is():
+    source = config_from_mapping(with_source(**CALIBRATION)).source[0]
+    assert (source.calibration_offset_db, source.calibrated_on) == (120.5, "2026-10-01")
 
 
 def test_an_unknown_name_like_none_is_refused_with_all_known_ones(tmp_path):
@@ -233,6 +239,12 @@ def test_settings_of_the_broker_that_do_not_fit_are_refused(mqtt, complaint):
         ({"channel": 1}, "channel is 1 of 1"),
         ({"channels": 2, "channel": 2}, "channel is 2 of 2"),
         ({"sample_format": "s16be"}, "'s16be'"),
+        ({"calibration_offset_db": 120.0}, "go together"),
+        ({"calibrated_on": "2026-10-01", "calibration_method": "calibrator"}, "go together"),
+        (dict(CALIBRATION, calibration_offset_db=12.0), "calibration_offset_db is 12.0"),
+        (dict(CALIBRATION, calibrated_on="October"), "'October'"),
+        (dict(CALIBRATION, calibration_method="ear"), "'ear'"),
+        (dict(CALIBRATION, type="microphone"), "soundclr-edge calibrate"),
     ],
 )
 def test_settings_of_a_source_that_do_not_fit_are_refused(source, complaint):
