@@ -19,7 +19,7 @@ from trainer.ablation.rows import ROWS, describe_row, list_rows, row_recipe
 from trainer.ablation.runs import hold, plan_cells, work_through
 from trainer.ablation.table import build_table, write_markdown
 from trainer.cli import build_parser, main
-from trainer.commands.ablate import plan_runs
+from trainer.commands.ablation_plan import plan_runs
 from trainer.data.clips import Clip, Dataset
 from trainer.distillation import name_teachers
 from trainer.errors import TrainerError
@@ -207,6 +207,21 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_table(tmp_path, command, ca
     assert "another configuration" in capsys.readouterr().err
 
 
+def test_a_run_that_fails_leaves_the_others_and_is_named(tmp_path, command, capsys):
+    diverging = ["--rows", "ce,batches-of-classes", "--folds", "1", "--epochs", "1"]  # 8 classes, where there are 3
+    assert main(command("r", *diverging)) == 1
+    out, err = capsys.readouterr()
+    assert "`ce`" in out and "batches-of-classes" not in out
+    assert "at most 3 classes" in err and err.strip().splitlines()[-1].startswith("not in the table")
+    assert len(answers(tmp_path / "r")) == 2
+
+
+def test_from_chance_takes_no_weights(tmp_path, command):
+    plans = plan_runs(build_parser().parse_args(command("r", "--rows", "from-chance")))
+    weights = {cell.row: plan.settings["weights"] for cell, plan in plans.items()}
+    assert weights["from-chance"] is None and len(weights["reference"]) == 64
+
+
 def test_teachers_teach_the_distilled_row_alone(tmp_path, command):
     teacher = make_run(tmp_path / "teacher", make_predictions([1]))
     options = build_parser().parse_args(command("r", "--rows", "distilled,trial", "--teacher", str(teacher)))
@@ -221,7 +236,9 @@ def test_options_reach_all_rows_and_a_row_keeps_its_own_change(tmp_path, command
     plans = plan_runs(build_parser().parse_args(command("r", "--rows", "two-views,trial,ce", "--seeds", "0,4")))
     recipes = {cell.row: plan.recipe for cell, plan in plans.items()}
     assert len(plans) == 2 * 2 * 4 and {cell.seed for cell in plans} == {0, 4}
-    assert all(recipe.epochs == 2 and recipe.frontend.window_frames == 33 for recipe in recipes.values())
+    assert {row: recipe.epochs for row, recipe in recipes.items()} == {**dict.fromkeys(recipes, 2), "two-views": 1}
+    assert all(recipe.frontend.window_frames == 33 for recipe in recipes.values())
+    assert recipes["two-views"].views == 2
     assert (recipes["two-views"].batch, recipes["ce"].batch, recipes["trial"].batch) == (32, 4, 4)
     assert recipes["trial"].schedule == "one_cycle" and recipes["trial"].foreign_batch == 2
 

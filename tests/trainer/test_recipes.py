@@ -12,12 +12,13 @@ from engines.frontend import frontend_spec_from_mapping
 from tests.trainer.test_fit import BACKBONE, in_silence, tiny_fit
 from tests.trainer.test_fit import root as root  # a fixture
 from trainer.cli import main
-from trainer.commands.fit import add_recipe, build_recipe
+from trainer.commands.run_options import add_recipe, build_recipe
 from trainer.errors import TrainerError
 from trainer.model import create_network
+from trainer.parallel import ALONE
 from trainer.recipe import Recipe, recipe_from_json, recipe_to_mapping
 from trainer.recipes import RECIPES, change_recipe, find_recipe, fix_reference, list_differences, read_settings
-from trainer.stages import create_optimiser, plan_stages
+from trainer.stages import compute_losses, create_optimiser, plan_stages
 
 
 def options(*given):
@@ -106,6 +107,26 @@ def test_the_other_recipes_train_on_a_small_network(root, name):
     assert network.logit_scale == recipe.logit_scale  # fixed
     for slow, fast in zip(network.state_dict().values(), fit.model.state_dict().values(), strict=True):
         assert torch.equal(slow, fast)  # no average: the last step's weights
+
+
+def test_the_trials_network_and_loss_are_what_they_are_said_to_be():
+    recipe = find_recipe("trial")._replace(backbone=BACKBONE)
+    torch.manual_seed(0)
+    model = create_network(recipe, 3, foreign=False).eval()
+    pictures, labels = torch.randn(6, 1, 64, 64), torch.tensor([0, 0, 1, 1, 2, 0])
+    loss, _ = compute_losses(
+        model(pictures), torch.eye(3)[labels], labels, plan_stages(recipe)[0], recipe, group=ALONE, length=6
+    )
+    unit = torch.nn.functional.normalize(model.backbone(pictures), dim=1)
+    z = torch.nn.functional.normalize(model.projection(unit), dim=1)
+    contrastive = []
+    for i in (0, 1, 2, 3, 5):  # the fifth clip has no positive
+        others = [j for j in range(6) if j != i]
+        log_sum = torch.logsumexp((z[others] @ z[i]) / 0.05, dim=0)
+        contrastive += [torch.stack([log_sum - z[i] @ z[j] / 0.05 for j in others if labels[j] == labels[i]]).mean()]
+    cross_entropy = torch.nn.functional.cross_entropy(model.classifier(16 * unit), labels)
+    torch.testing.assert_close(loss, 0.5 * torch.stack(contrastive).mean() + 0.5 * cross_entropy)
+    assert (model.feature_dropout.p, model.dropout.p, model.projection.out_features) == (0.2, 0.0, 64)
 
 
 def rates(schedule, steps=10, epochs=10, **changes):

@@ -21,6 +21,7 @@ class Row(NamedTuple):
     name: str
     text: str  # what is different, in words
     changes: dict[str, Any]  # of the reference recipe, by field
+    epochs_share: float = 1.0  # of the reference's epochs, where batches of fewer clips would mean more steps
 
 
 def _off(name: str, text: str, **changes: Any) -> Row:
@@ -38,17 +39,18 @@ ROWS: Sequence[Row] = (
     Row("supcon", "contrastive first, then a linear classifier on the frozen network", {"scheme": "supcon"}),
     Row("hybrid", "contrastive and cross-entropy together", {"scheme": "hybrid"}),
     Row("batches-of-classes", "P x K batches: 8 classes, 8 clips of each", {"classes_per_batch": 8, "batch": 64}),
-    Row("two-views", "two views of 32 clips in place of one of 64", {"views": 2, "batch": 32}),
+    Row("two-views", "two views of 32 clips in place of one of 64, as many steps", {"views": 2, "batch": 32}, 0.5),
     Row(
         "classes-and-views",
-        "P x K batches of 8 classes, 4 clips of each, in two views",
+        "P x K batches of 8 classes, 4 clips of each, in two views, as many steps",
         {"classes_per_batch": 8, "batch": 32, "views": 2},
+        0.5,
     ),
     Row("temperature-0.05", "contrastive temperature 0.05, the paper's", {"temperature": 0.05}),
     Row("learnt-temperature", "learnt contrastive temperature", {"learn_temperature": True}),
     Row("fixed-logit-scale", "logit scale 16 that is not learnt", {"learn_logit_scale": False}),
     Row("no-average", "the last step's weights, no moving average", {"ema_decay": 0.0}),
-    Row("slow-average", "moving average over ten times as many steps", {"ema_decay": 0.999}),
+    Row("slow-average", "moving average over twice as many steps", {"ema_decay": 0.995}),
     Row("no-source-balance", "clips drawn evenly, whatever their source", {"source_balance": 0.0}),
     Row("no-foreign", "without foreign sound (outlier exposure)", {"foreign_batch": 0}),
     Row("from-chance", "no ImageNet weights", {"pretrained": False}),
@@ -93,6 +95,7 @@ def row_recipe(name: str, reference: Recipe) -> Recipe:
     for row in ROWS:
         if row.name == name:
             changed = fix_reference(reference) if name == FIXED_REFERENCE else reference
-            return change_recipe(changed, row.changes)
+            epochs = max(1, round(reference.epochs * row.epochs_share))
+            return change_recipe(changed._replace(epochs=epochs), row.changes)
     describe_row(name)  # or refuse
     return RECIPES[name]

@@ -9,57 +9,30 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import timm
 import torch
 
 from trainer.ablation.results import Cell, Result, Store, compact_answers, digest_code
-from trainer.ablation.rows import DISTILLED, REFERENCE, ROWS, describe_row, list_rows, row_recipe
-from trainer.ablation.runs import plan_cells, work_through
+from trainer.ablation.rows import REFERENCE, describe_row, list_rows
+from trainer.ablation.runs import work_through
 from trainer.ablation.table import build_table, write_markdown
 from trainer.allocator import keep_freed_memory
 from trainer.checkpoint import load_checkpoint
+from trainer.commands.ablation_plan import Plan, plan_runs
 from trainer.commands.evaluate import judge
-from trainer.commands.fit import (
-    add_recipe,
-    add_roles,
-    build_recipe,
-    build_record,
-    describe_progress,
-    narrow_teachers,
-    override_recipe,
-    train,
-)
+from trainer.commands.fit import describe_progress, train
 from trainer.commands.options import Commands, read_numbers
-from trainer.crossval import describe_settings, digest_settings
-from trainer.data.datasets import Dataset, read_dataset
+from trainer.commands.run_options import add_recipe, add_roles, build_record, narrow_teachers
 from trainer.errors import TrainerError
 from trainer.fit import CHECKPOINT_NAME
-from trainer.recipe import Recipe, recipe_to_mapping
-from trainer.recipes import RECIPES, list_differences
-from trainer.weights import digest_weights
+from trainer.recipe import Recipe
 
 TABLE_NAME = "table"
-_FAILED = 2
-
-
-class Plan(NamedTuple):
-    """One run, ready to be done."""
-
-    data: Dataset
-    foreign: Dataset | None
-    recipe: Recipe  # with the run's seed
-    settings: dict[str, Any]
-
-    @property
-    def configuration(self) -> str:
-        """Its hash."""
-        return digest_settings(self.settings)
 
 
 def add_parser(commands: Commands) -> None:
@@ -108,22 +81,32 @@ def execute(arguments: argparse.Namespace) -> int:
     store = Store(arguments.results)
     reference = arguments.reference or REFERENCE
     describe_row(reference)
+    failed: list[str] = []
     if not arguments.table_only:
-        with _helpers(arguments):
-            _work(arguments)
+        with _helpers(arguments) as helpers:
+            failed = _work(arguments)
+        failed += [helper.name for helper in helpers if helper.exitcode]
     table = build_table(store, reference)
     if not table["data"]:
-        raise TrainerError("%s holds no result yet; leave out --table-only" % arguments.results)
+        raise TrainerError(
+            "%s holds no result yet; %s"
+            % (arguments.results, "every run failed: the lines above say why" if failed else "leave out --table-only")
+        )
     text = write_markdown(table)
     name = TABLE_NAME if reference == REFERENCE else "%s-against-%s" % (TABLE_NAME, reference)
     (arguments.results / (name + ".md")).write_text(text, encoding="utf-8")
     (arguments.results / (name + ".json")).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(table, indent=1) if arguments.json else text, end="")
-    return 0
+    if failed:
+        _tell("not in the table, for the reasons above: %s" % ", ".join(failed))
+    return 1 if failed else 0
 
 
-def _work(arguments: argparse.Namespace) -> None:
-    """What each process does: whatever run is free and not done."""
+def _work(arguments: argparse.Namespace) -> list[str]:
+    """What each process does: whatever run is free and not done.  Returns the runs that failed, told on stderr.
+
+    One run whose loss is no number must not keep the others from being made.
+    """
     plans, store = plan_runs(arguments), Store(arguments.results)
     for data in {id(plan.data): plan.data for plan in plans.values()}.values():
         store.write_clips(data, build_record(arguments, data, None, []).labels)
@@ -131,14 +114,20 @@ def _work(arguments: argparse.Namespace) -> None:
     digests = {teaching: digest_code(teaching=teaching) for teaching in (False, True)}
     code = {cell: digests[plan.recipe.distil_weight > 0] for cell, plan in plans.items()}
 
+    failed: dict[Cell, str] = {}
+
     def is_done(cell: Cell) -> bool:
-        return store.has(cell, plans[cell].configuration, code[cell], any_code=arguments.any_code)
+        return cell in failed or store.has(cell, plans[cell].configuration, code[cell], any_code=arguments.any_code)
 
     def do(cell: Cell, folder: Path) -> None:
         name = "%d/%d %s %s fold %d seed %d" % (cells.index(cell) + 1, len(cells), *cell)
-        store.write(
-            _run(cell, plans[cell], folder, arguments, store, code[cell], _progress(name, plans[cell].recipe, parent))
-        )
+        progress = _progress(name, plans[cell].recipe, parent)
+        try:
+            store.write(_run(cell, plans[cell], folder, arguments, store, code[cell], progress))
+        except TrainerError as error:
+            _tell("%s failed: %s" % (name, error))
+            failed[cell] = name
+            return
         if arguments.discard:
             (folder / CHECKPOINT_NAME).unlink()
 
@@ -149,49 +138,7 @@ def _work(arguments: argparse.Namespace) -> None:
     elsewhere = work_through(cells, is_done, folder_of, do)
     if elsewhere and multiprocessing.parent_process() is None:
         _tell("%d runs are being made by other processes; the table lacks them" % elsewhere)
-
-
-def plan_runs(arguments: argparse.Namespace) -> dict[Cell, Plan]:
-    """All runs that the options ask for, in their order.
-
-    Raises:
-        TrainerError: no such row, fold or data.
-    """
-    plans: dict[Cell, Plan] = {}
-    foreign = read_dataset(arguments.foreign) if arguments.foreign else None
-    base = build_recipe(arguments, seed=0)
-    for path in arguments.data:
-        data = read_dataset(path)
-        other = None if foreign is None or foreign.name == data.name else foreign
-        folds = [fold for fold in data.folds if not arguments.folds or fold in arguments.folds]
-        if not folds:
-            raise TrainerError("%s has no fold of %s; it has %s" % (data.name, arguments.folds, data.folds))
-        roles = build_record(arguments, data, other, [])._asdict()
-        recipes = _row_recipes(arguments, base, data.name)
-        for cell in plan_cells(data.name, list(recipes), folds, arguments.seeds):
-            recipe = recipes[cell.row]
-            taught = {"teachers": list(roles["teachers"]) if recipe.distil_weight else []}
-            settings = describe_settings(data, other, recipe_to_mapping(recipe), {**roles, **taught})
-            settings["weights"] = digest_weights(arguments.weights)
-            plans[cell] = Plan(data, other, recipe._replace(seed=cell.seed), json.loads(json.dumps(settings)))
-    return plans
-
-
-def _row_recipes(arguments: argparse.Namespace, base: Recipe, data: str) -> dict[str, Recipe]:
-    """A recipe for each row asked for; by default all that change something."""
-    reference = base if arguments.teacher == [] else base._replace(distil_weight=0.0)
-    every = [row.name for row in ROWS if row.name != DISTILLED or arguments.teacher] + ["trial"]
-    names = [arguments.reference or REFERENCE, *(arguments.rows or every)]
-    recipes = {}
-    for name in dict.fromkeys(names):
-        recipe = row_recipe(name, reference)
-        if name in RECIPES:
-            recipe = override_recipe(recipe, arguments)._replace(distil_weight=recipe.distil_weight)
-        elif name != REFERENCE and not list_differences(recipe, reference) and not arguments.rows:
-            _tell("%s: row %s is the reference itself, left out" % (data, name))
-            continue
-        recipes[name] = recipe
-    return recipes
+    return list(failed.values())
 
 
 def _run(
@@ -205,6 +152,7 @@ def _run(
 ) -> Result:
     started = time.monotonic()
     own = argparse.Namespace(**{**vars(arguments), "teacher": arguments.teacher if plan.recipe.distil_weight else []})
+    own.weights = arguments.weights if plan.recipe.pretrained else None
     own = narrow_teachers(own, plan.data, plan.foreign, [cell.fold])
     record = build_record(own, plan.data, plan.foreign, [cell.fold])
     train(record, plan.recipe, plan.data, plan.foreign, folder, own, progress=progress)
@@ -250,7 +198,7 @@ def _progress(name: str, recipe: Recipe, parent: int) -> Callable[[int, int, dic
 
 
 @contextmanager
-def _helpers(arguments: argparse.Namespace) -> Any:
+def _helpers(arguments: argparse.Namespace) -> Iterator[list[BaseProcess]]:
     """The other processes of --jobs, ended with this one."""
     context = multiprocessing.get_context("spawn")  # never forked: torch has threads
     if arguments.jobs > 1 and not arguments.threads:
@@ -262,27 +210,26 @@ def _helpers(arguments: argparse.Namespace) -> Any:
     for helper in helpers:
         helper.start()
     try:
-        yield
+        yield helpers
         for helper in helpers:
             helper.join()
     finally:
         for helper in helpers:
             helper.terminate()
             helper.join()
-    if any(helper.exitcode for helper in helpers):
-        raise TrainerError("a process of --jobs failed, its reason stands above; the same command goes on")
 
 
 def _help(arguments: argparse.Namespace, threads: int) -> None:
     keep_freed_memory()
     torch.set_num_threads(threads)
     try:
-        _work(arguments)
+        failed = _work(arguments)
     except TrainerError as error:
         _tell("soundclr-train: %s" % error)
-        sys.exit(_FAILED)
+        failed = [str(error)]
     except KeyboardInterrupt:
-        sys.exit(_FAILED)
+        failed = ["interrupted"]
+    sys.exit(1 if failed else 0)
 
 
 def _name_device(device: str) -> str:

@@ -11,8 +11,16 @@ from typing import Any
 
 from trainer.calibration import measure
 from trainer.commands.evaluate import judge
-from trainer.commands.fit import add_recipe, add_roles, build_recipe, build_record, narrow_teachers, read_data, train
+from trainer.commands.fit import train
 from trainer.commands.options import Commands, add_data, read_numbers
+from trainer.commands.run_options import (
+    add_recipe,
+    add_roles,
+    build_recipe,
+    build_record,
+    narrow_teachers,
+    read_data,
+)
 from trainer.crossval import Job, describe_settings, plan_jobs, run_jobs, write_figures
 from trainer.errors import TrainerError
 from trainer.recipe import recipe_to_mapping
