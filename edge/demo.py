@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -89,6 +90,7 @@ def _watch_daemon(config: Path, log: IO[str], watcher: Watcher, duration_s: Opti
         over.set()
 
     threading.Thread(target=follow, name="daemon-watch", daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the daemon is not left behind
     with contextlib.suppress(KeyboardInterrupt):  # the way to end a demonstration without a duration
         watcher.run(duration_s, over)
     died = daemon.poll() is not None

@@ -119,7 +119,7 @@
       setText(this._value, soundclr.words.number(level, 1));
       setText(this._unit, message ? scale.unit : "");
       setText(this._what, message ? (isPlain ? scale.mean : scale.mean + ", 1 s") : "");
-      setText(this._note, message ? scale.note : "no levels yet");
+      setText(this._note, message ? scale.note + whyUncalibrated(source, scale) : "no levels yet");
       setAttribute(this._note, "data-calibrated", scale.calibrated === true ? "yes" : "no");
     }
 
@@ -168,6 +168,12 @@
       return "hears: " + words.label(last.accepted_label) + ", score " + words.number(last.score, 2);
     }
     return words.wordOf(words.REASONS, last.reason) || "nothing to name";
+  }
+
+  /** What the node says that it lacks for levels re 20 uPa. */
+  function whyUncalibrated(source, scale) {
+    const said = source.node.health && source.node.health["calibration_" + source.name];
+    return scale.calibrated === false && typeof said === "string" ? " (" + soundclr.words.plain(said) + ")" : "";
   }
 
   function ldenOf(day) {

@@ -150,6 +150,8 @@ def test_uncalibrated_levels_are_full_scale_ones_and_nodes_without_levels_say_so
     publisher.send(plain.classification(now_s, {"siren": 0.4}, level_dbfs=-41.25))
     see(window, CARD % "bare/mic" + " .value", "\u221258.0")
     see(window, CARD % "bare/mic" + " .unit", "dBFS")
+    publisher.send(bare.health(now_s, calibration_mic="never calibrated"))
+    see(window, CARD % "bare/mic" + " .note", "uncalibrated: re full scale, not sound pressure (never calibrated)")
     see(window, CARD % "plain/mic" + " .value", "\u221241.3")
     see(window, CARD % "plain/mic", "this node sends no sound levels")
     see(window, CARD % "plain/mic" + " .hears", "not sure")
