@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import Callable, List, Optional, Tuple
 
-from edge.clips.keeper import clips_off
-from edge.clips.opening import open_keeper
+from edge.clips.keeper import ClipKeeper, clips_off
+from edge.clips.opening import open_clips
 from edge.clock import new_boot_id
 from edge.config import Config, SourceConfig
 from edge.home_assistant import Announcer
@@ -88,7 +88,7 @@ class Daemon:
             installation_id,
             subscriptions=dict(self._name_guard.subscriptions, **self._announcer.subscriptions),
         )
-        self._clips = open_keeper(
+        self._clips = open_clips(
             config.clips, bundle.labels, state_directory, self._factory, self._publisher.publish, config.node.name
         )
         self._listeners = [self._new_listener(source) for source in config.source]
@@ -153,7 +153,7 @@ class Daemon:
             self._supervision.stage("source " + source.name),
             self._state_directory,
             lambda: self._store.keepsakes(source.name),
-            self._clips.offer if self._clips is not None else None,
+            self._clips.offer if isinstance(self._clips, ClipKeeper) else None,
         )
 
     def _publish(self, message: Message) -> None:

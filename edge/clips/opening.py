@@ -2,12 +2,13 @@
 
 import logging
 from pathlib import Path
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from edge.clips.keeper import ClipKeeper, Publish
 from edge.clips.keys import PublicKey, read_public_key
+from edge.clips.leftover import LeftoverClips
 from edge.clips.sealed import flac_from_samples
 from edge.clips.shelf import FOLDER, Shelf
 from edge.clips.speech import SpeechDetector
@@ -20,38 +21,42 @@ _LOGGER = logging.getLogger(__name__)
 _DAY_S = 86400.0
 
 
-def open_keeper(
+def open_clips(
     config: ClipsConfig,
     labels: Sequence[str],
     state_directory: Optional[Path],
     factory: MessageFactory,
     publish: Publish,
     node: str,
-) -> Optional[ClipKeeper]:
-    """A keeper that is ready, if clips are wanted.  `labels`: the model's.
+) -> Union[ClipKeeper, LeftoverClips, None]:
+    """A keeper that is ready, where clips are wanted; where not, whoever deletes those of before, if there are any.
+
+    Args:
+        labels: the model's.
 
     Raises:
         ClipError, ConfigError: there is no key, no detector that works, no such label, no place for clips.
     """
-    if not config.enabled:
-        return None
     if state_directory is None:
-        raise ConfigError("[clips]: enabled without a state directory; give one with --state-dir")
-    key, detector = prove_clips(config, labels)
+        if config.enabled:
+            raise ConfigError("[clips]: enabled without a state directory; give one with --state-dir")
+        return None
     shelf = Shelf(
         state_directory / FOLDER,
         config.quota_bytes,
         config.max_age_days * _DAY_S,
         is_synced=is_system_clock_synchronised,
     )
-    keeper = ClipKeeper(config, key, detector, shelf, factory, publish, node)
+    if not config.enabled:
+        return LeftoverClips(shelf) if shelf.directory.exists() else None
+    key, detector = prove_clips(config, labels)
     _LOGGER.info(
         "clips of %s are kept for %g days, encrypted to key %s, where no speech is found",
         ", ".join(config.labels),
         config.max_age_days,
         key.fingerprint.hex(),
     )
-    return keeper
+    return ClipKeeper(config, key, detector, shelf, factory, publish, node)
 
 
 def prove_clips(config: ClipsConfig, labels: Sequence[str]) -> Tuple[PublicKey, SpeechDetector]:

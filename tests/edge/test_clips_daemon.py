@@ -1,7 +1,9 @@
 """Clips in a whole node: a recording in, a broker and a state directory out, and speech that nobody keeps."""
 
 import json
+import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -128,6 +130,19 @@ def test_without_clips_nothing_is_written_and_health_says_off(bundle, tmp_path):
     assert "clip" not in told and not (tmp_path / "state" / "clips").exists()
     health = told["health"][-1]
     assert health["clips_state"] == "off" and health["clips_kept"] is None
+
+
+def test_clips_that_are_left_when_they_are_turned_off_go_at_their_age(bundle, tmp_path):
+    street(tmp_path / "street.wav")
+    folder = tmp_path / "state" / "clips"
+    folder.mkdir(parents=True)
+    for name, age_s in (("old", 8 * 86400.0), ("young", 6 * 86400.0)):
+        (folder / (name + ".clip")).write_bytes(b"x" * 100)
+        os.utime(str(folder / (name + ".clip")), (time.time() - age_s, time.time() - age_s))
+    told = run_node(bundle, tmp_path)
+    assert [clip.name for clip in stored_clips(folder)] == ["young"] and "clip" not in told
+    health = told["health"][-1]
+    assert (health["clips_state"], health["clips_kept"], health["clips_freed"]) == ("off", 1, 1)
 
 
 def wrong_settings(tmp_path):
