@@ -18,7 +18,7 @@ import numpy as np
 
 from edge.errors import ClipError
 
-SPEECH_THRESHOLD = 0.15  # the network's authors speak of speech from 0.5 on
+SPEECH_THRESHOLD = 0.1  # the network's authors speak of speech from 0.5 on
 _FOLDER = Path(__file__).resolve().parent
 _MODEL = _FOLDER / "silero_vad_16k_op15.onnx"
 _MODEL_SHA256 = "7ed98ddbad84ccac4cd0aeb3099049280713df825c610a8ed34543318f1b2c49"

@@ -35,6 +35,7 @@ from tests.benchmarks.street import load_street
 
 RATE_HZ = 16000
 PIECE_S = 6.0
+LEAST_S = 1.9  # shorter street is left out: a clip has its pre-roll
 STREET_DBFS = -30.0
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 SENTENCES = {
@@ -106,10 +107,11 @@ def main() -> int:
     if shutil.which("espeak-ng") is None:
         print("bench_speech needs espeak-ng: apt-get install espeak-ng", file=sys.stderr)
         return 1
-    random_state = random.Random(8)
+    random_state = random.Random(11)
     street = pieces_of_this_project()
     if arguments.urbansound8k is not None:
         street += pieces_of_urbansound8k(arguments.urbansound8k, random_state)
+    street = [piece for piece in street if len(piece.samples) >= LEAST_S * RATE_HZ]
     report = Report("Speech in clips", ["numpy", "onnxruntime", "scipy", "soxr", "webrtcvad-wheels"])
     rules = detectors()
     measure_recall(report, rules, street, arguments.sentences, random_state)

@@ -11,6 +11,7 @@ from edge.clips.keys import make_key_files, read_public_key, read_secret_key
 from edge.clips.recorder import ClipOffer
 from edge.clips.sealed import samples_from_flac, unseal
 from edge.clips.shelf import Shelf, stored_clips
+from edge.clips.speech import SPEECH_THRESHOLD
 from edge.clock import UtcTime
 from edge.config import ClipsConfig
 from edge.errors import ClipError
@@ -98,7 +99,7 @@ def test_a_clip_without_speech_is_written_and_told_of(tmp_path):
 @pytest.mark.parametrize(
     "answer, reason",
     [
-        (0.15, "speech"),
+        (SPEECH_THRESHOLD, "speech"),
         (1.0, "speech"),
         (float("nan"), "speech"),
         (ClipError("no probability"), "unchecked"),
