@@ -79,7 +79,7 @@ def _open_bar(total_h: float, stream: TextIO) -> Any:
         _LOGGER.info("no progress bar without tqdm; pip install 'soundclr-node[archive]'")
         return None
     return tqdm.tqdm(
-        total=round(total_h, 2),
+        total=total_h,
         unit="h",
         desc="sound heard",
         file=stream,

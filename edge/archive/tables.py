@@ -82,9 +82,8 @@ class _TableWriter(ABC):
 class _TextWriter(_TableWriter):
     def __init__(self, path: Path, columns: Sequence[Field]) -> None:
         super().__init__(path, columns)
-        # not every name on a disk is text
         self._file: TextIO = open(  # noqa: SIM115 - closed by close()
-            str(path), "w", encoding="utf-8", errors="backslashreplace", newline=""
+            str(path), "w", encoding="utf-8", newline=""
         )
 
     def close(self) -> None:
@@ -166,8 +165,6 @@ class _ParquetWriter(_TableWriter):
             return None
         if column.kind == "time":
             return int(round(value * 1000.0))
-        if isinstance(value, str):
-            return value.encode("utf-8", "backslashreplace").decode("utf-8")
         return value
 
     def _flush(self) -> None:
@@ -182,6 +179,8 @@ _WRITERS: Dict[str, Any] = {"csv": _CsvWriter, "jsonl": _JsonLinesWriter, "parqu
 
 def _rounded(column: Field, value: Any) -> Any:
     decimals = KINDS[column.kind].decimals
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")  # not every name on a disk is text
     if value is None or decimals is None:
         return value
     return round(float(value), decimals)

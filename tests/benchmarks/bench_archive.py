@@ -1,0 +1,88 @@
+"""Many recordings by `classify --output`, against the loop that one would write oneself: files an hour and process.
+
+Three ways over the same files: a shell's loop (`classify --json FILE` for each: the model is opened each time), one
+`classify --json FILE...` for all, and `classify --output` by one process and by as many as there are cores.
+"""
+
+import datetime as dt
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from report import Report, build_parser, positive
+from street import load_street
+
+_RATE_HZ = 48000
+_ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def main() -> None:
+    """Run each way once and report."""
+    parser = build_parser(__doc__)
+    parser.add_argument("--files", type=int, default=40, help="recordings (default: %(default)s)")
+    parser.add_argument("--seconds", type=positive, default=60.0, help="length of each (default: %(default)s)")
+    arguments = parser.parse_args()
+    cores = len(os.sched_getaffinity(0))
+    report = Report(
+        f"{arguments.files} recordings of {arguments.seconds:g} s, {_RATE_HZ} Hz, mono, shipped model",
+        ["numpy", "onnxruntime", "soxr", "scipy"],
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write_files(Path(folder) / "site", arguments.files, arguments.seconds)
+        sound_s = arguments.files * arguments.seconds
+        few = paths[: max(2, len(paths) // 8)]
+        loop_s = sum(run("--json", str(path)) for path in few) * len(paths) / len(few)
+        ways = {
+            "a loop in the shell, one process a file": (loop_s, 1),
+            "classify --json, all files": (run("--json", *map(str, paths)), 1),
+        }
+        for processes in sorted({1, cores}):
+            output = Path(folder) / f"out-{processes}"
+            spent_s = run(
+                str(paths[0].parent), "--start-time", "file", "--output", str(output), "--processes", str(processes)
+            )
+            ways[f"classify --output, {processes} process(es)"] = spent_s, processes
+            again_s = run(str(paths[0].parent), "--start-time", "file", "--output", str(output))
+            shutil.rmtree(output)
+        for name, (spent_s, processes) in ways.items():
+            report.add_figure(f"{name}: files an hour and process", 3600 * len(paths) / spent_s / processes, "files")
+            report.add_figure(f"{name}: time taken of the sound's own", 100 * spent_s / sound_s, "%")
+            report.add_figure(f"{name}: as fast as the loop, times", loop_s / spent_s, "")
+        report.add_figure("the same once more, nothing left to hear", again_s, "s")
+    report.add_remark(f"the shell's loop was run over {len(few)} of the files; --output makes all its default tables")
+    report.write(as_json=arguments.json)
+
+
+def write_files(folder: Path, count: int, length_s: float) -> list[Path]:
+    """The street, cut into files of one recorder."""
+    folder.mkdir(parents=True)
+    street, samples = load_street(_RATE_HZ), int(length_s * _RATE_HZ)
+    begin, paths = dt.datetime(2026, 10, 1), []
+    for number in range(count):
+        name = (begin + dt.timedelta(seconds=number * length_s)).strftime("street-%Y%m%d_%H%M%S.wav")
+        part = np.take(street, np.arange(number * samples, (number + 1) * samples), mode="wrap")
+        paths.append(folder / name)
+        soundfile.write(str(paths[-1]), part, _RATE_HZ, subtype="PCM_16")
+    return paths
+
+
+def run(*arguments: str) -> float:
+    """Seconds that the command took."""
+    began_s = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "edge", "--log-level", "error", "classify", *arguments],
+        cwd=_ROOT,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return time.perf_counter() - began_s
+
+
+if __name__ == "__main__":
+    main()
