@@ -6,12 +6,14 @@ Three ways over the same files: a shell's loop (`classify --json FILE` for each:
 
 import datetime as dt
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -20,6 +22,13 @@ from street import load_street
 
 _RATE_HZ = 48000
 _ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Spent(NamedTuple):
+    """What a way took."""
+
+    wall_s: float
+    processor_s: float
 
 
 def main() -> None:
@@ -35,28 +44,35 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         paths = write_files(Path(folder) / "site", arguments.files, arguments.seconds)
-        sound_s = arguments.files * arguments.seconds
         few = paths[: max(2, len(paths) // 8)]
-        loop_s = sum(run("--json", str(path)) for path in few) * len(paths) / len(few)
+        loop = Spent(
+            *(sum(each) * len(paths) / len(few) for each in zip(*(run("--json", str(p)) for p in few), strict=True))
+        )
         ways = {
-            "a loop in the shell, one process a file": (loop_s, 1),
+            "a loop in the shell, one process a file": (loop, 1),
             "classify --json, all files": (run("--json", *map(str, paths)), 1),
         }
         for processes in sorted({1, cores}):
             output = Path(folder) / f"out-{processes}"
-            spent_s = run(
-                str(paths[0].parent), "--start-time", "file", "--output", str(output), "--processes", str(processes)
-            )
-            ways[f"classify --output, {processes} process(es)"] = spent_s, processes
-            again_s = run(str(paths[0].parent), "--start-time", "file", "--output", str(output))
+            options = ["--start-time", "file", "--output", str(output), "--processes", str(processes)]
+            ways[f"classify --output, {processes} process(es)"] = run(str(paths[0].parent), *options), processes
+            again = run(str(paths[0].parent), *options)
             shutil.rmtree(output)
-        for name, (spent_s, processes) in ways.items():
-            report.add_figure(f"{name}: files an hour and process", 3600 * len(paths) / spent_s / processes, "files")
-            report.add_figure(f"{name}: time taken of the sound's own", 100 * spent_s / sound_s, "%")
-            report.add_figure(f"{name}: as fast as the loop, times", loop_s / spent_s, "")
-        report.add_figure("the same once more, nothing left to hear", again_s, "s")
+        for name, (spent, processes) in ways.items():
+            add_way(report, name, spent, loop, processes, len(paths), arguments.seconds)
+        report.add_figure("the same once more, nothing left to hear", again.wall_s, "s")
     report.add_remark(f"the shell's loop was run over {len(few)} of the files; --output makes all its default tables")
     report.write(as_json=arguments.json)
+
+
+def add_way(report: Report, name: str, spent: Spent, loop: Spent, processes: int, files: int, length_s: float) -> None:
+    """One way's figures."""
+    report.add_figure(f"{name}: files an hour and process", 3600 * files / spent.wall_s / processes, "files")
+    report.add_figure(f"{name}: time taken of the sound's own", 100 * spent.wall_s / files / length_s, "%")
+    report.add_figure(f"{name}: processor time of it", 100 * spent.processor_s / files / length_s, "%")
+    report.add_figure(
+        f"{name}: processor time, the loop's is this many times as much", loop.processor_s / spent.processor_s, ""
+    )
 
 
 def write_files(folder: Path, count: int, length_s: float) -> list[Path]:
@@ -72,16 +88,18 @@ def write_files(folder: Path, count: int, length_s: float) -> list[Path]:
     return paths
 
 
-def run(*arguments: str) -> float:
-    """Seconds that the command took."""
-    began_s = time.perf_counter()
+def run(*arguments: str) -> Spent:
+    """What the command took."""
+    began_s, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "-m", "edge", "--log-level", "error", "classify", *arguments],
         cwd=_ROOT,
         stdout=subprocess.DEVNULL,
         check=True,
     )
-    return time.perf_counter() - began_s
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)  # with what its own processes took
+    processor_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Spent(time.perf_counter() - began_s, processor_s)
 
 
 if __name__ == "__main__":
