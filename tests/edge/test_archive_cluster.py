@@ -92,6 +92,7 @@ def arguments_for(archive, bundle, output):
     return [archive, "--bundle", bundle, "--start-time", "file", "--separate-files", "--output", output]
 
 
+@pytest.mark.slow
 def test_of_two_workers_one_is_killed_half_way_and_every_file_is_there_once(cluster, bundle, archive, tmp_path):
     for _ in range(2):
         cluster.add_worker()

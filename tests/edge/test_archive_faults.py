@@ -71,6 +71,7 @@ def is_alive(pid):
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_killed_in_the_middle_it_goes_on_and_ends_with_the_same_tables(bundle, archive, expected, tmp_path, processes):
     arguments = arguments_for(archive, bundle, tmp_path / "out", processes)
