@@ -95,7 +95,13 @@ class HomeAssistant:
     def has(self, **states: str) -> bool:
         """Whether these entities have these states, by names in which __ stands for the dot, within a time."""
         wanted = {name.replace("__", ".", 1): state for name, state in states.items()}
-        return wait_until(lambda: _slowly({name: self.state(name) for name in wanted}) == wanted, HANG_S)
+
+        def is_so():
+            time.sleep(0.2)
+            assert self._process is None or self._process.poll() is None, self.output()  # it has died
+            return {name: self.state(name) for name in wanted} == wanted
+
+        return wait_until(is_so, HANG_S)
 
     def registered(self) -> dict[str, dict[str, object]]:
         """The entity registry's entries of MQTT entities, by entity id."""
@@ -123,11 +129,6 @@ class HomeAssistant:
     def _store(self, key: str, minor_version: int, data: dict[str, object]) -> None:
         values = {"version": 1, "minor_version": minor_version, "key": key, "data": data}
         (self._folder / ".storage" / key).write_text(json.dumps(values), encoding="utf-8")
-
-
-def _slowly(value: object) -> object:
-    time.sleep(0.2)
-    return value
 
 
 def _mqtt_entry(port: int) -> dict[str, object]:
