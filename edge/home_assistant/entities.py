@@ -174,7 +174,10 @@ class _SourceEntities:
             "unique_id": "%s.%s.%s" % (device_id(self._config), self._source, key),
             "name": name if is_alone else "%s (%s)" % (name, self._source),
             "state_topic": topic,
-            "availability": [{"topic": status} for status in needs],  # its words are `online` and `offline` too
+            # the words are its defaults, and 2024.11.0 forgets that at times
+            "availability": [
+                {"topic": status, "payload_available": "online", "payload_not_available": "offline"} for status in needs
+            ],
             "availability_mode": "all",
             "qos": 1,
         }
