@@ -43,7 +43,13 @@ def become_owner_of(state_directory: Path) -> None:
         return  # there is none yet: whoever asks makes it
     if os.geteuid() != 0 or owner == 0:
         return
-    user = pwd.getpwuid(owner)
+    try:
+        user = pwd.getpwuid(owner)
+    except KeyError:
+        raise ConfigError(
+            "state directory %s belongs to user %d, whom this system does not know; chown it to the service's user"
+            % (state_directory, owner)
+        ) from None
     of_devices = {group.gr_gid for group in grp.getgrall() if group.gr_name in _DEVICE_GROUPS}
     os.setgroups(sorted(set(os.getgrouplist(user.pw_name, user.pw_gid)) | of_devices))
     os.setgid(user.pw_gid)

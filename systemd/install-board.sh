@@ -59,7 +59,7 @@ device_drop_in() {
     echo "# Written by install.sh for this board ($board); written anew by each installation."
     echo "[Service]"
     [ -z "$groups" ] || echo "SupplementaryGroups=$groups"
-    echo "# The microphone, also one that is plugged in later; PrivateDevices would hide it."
+    echo "# The microphone and its controls, also of one that is plugged in later; PrivateDevices would hide them."
     echo "PrivateDevices=no"
     echo "DeviceAllow=char-alsa rw"
     if [ "$has_gpu" = yes ]; then

@@ -11,6 +11,8 @@ import pytest
 import edge.clock
 from edge.calibration import save_record
 from edge.cli import main
+from edge.errors import ConfigError
+from edge.installation import become_owner_of
 from tests.edge.calibrators import RECORD
 
 CONFIG = """
@@ -127,6 +129,9 @@ def test_root_works_as_the_services_user(tmp_path):
     )
     words = said.decode().split()
     assert words[:3] == ["65534"] * 3 and words[-2:] == ["for", "good"]
+    os.chown(str(state), 54321, 54321)
+    with pytest.raises(ConfigError, match="whom this system does not know"):
+        become_owner_of(state)
     os.chown(str(state), 0, 0)
     said = subprocess.check_output([sys.executable, "-c", program, str(state)], cwd=str(Path(__file__).parents[2]))
     assert said.decode().split()[0] == "0"

@@ -268,6 +268,27 @@ def test_check_tells_whether_the_calibration_holds(station, capsys):
     assert not checked()["ok"] and "serial B2" in checked()["detail"]
 
 
+def test_controls_are_read_where_no_memory_may_be_written_and_executed(station):
+    """As under the unit's MemoryDenyWriteExecute=yes, which some ways of calling C from Python do not bear."""
+    program = (
+        "import ctypes, os, sys\n"
+        "if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0): sys.exit(77)\n"  # PR_SET_MDWE, inherited
+        "os.execv(sys.executable, [sys.executable] + sys.argv[1:])"
+    )
+    look = (
+        "from edge.sources.alsa import CardControls, pcm_type_of\n"
+        "controls = CardControls('hw:7'); found = controls.read(); controls.write(found[0], (5, 5))\n"
+        "print(pcm_type_of('street_card'), controls.read()[0].values)\n"
+        "import mmap\n"
+        "try: mmap.mmap(-1, 4096, prot=7)\n"
+        "except OSError: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "-c", look], cwd=str(REPOSITORY), stdout=subprocess.PIPE)
+    if done.returncode == 77:
+        pytest.skip("this kernel does not know PR_SET_MDWE (Linux 6.3)")
+    assert done.stdout.decode().splitlines() == ["hw (5, 5)", "refused"]
+
+
 def test_bad_arguments_and_sources_are_one_line(station):
     assert station.calibrate()[0] == 2
     assert station.calibrate("--level-db", "94", "--source", "none")[0] == 2
