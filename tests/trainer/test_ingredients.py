@@ -1,6 +1,10 @@
 """The ingredients that a recipe may switch on: each does what its paper says, and nothing where it is off."""
 
 import copy
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +13,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trainer.test_fit import SUPCON, TINY, in_silence, same_tensors, tiny_fit
+from tests.trainer.test_fit import KILLED_RUN, REPOSITORY, SUPCON, TINY, in_silence, same_tensors, tiny_fit
 from tests.trainer.test_fit import root as root  # a fixture
 from trainer.augment import (
     augment_spectrograms,
@@ -234,18 +238,20 @@ EVERYTHING = SUPCON._replace(
 )  # fmt: skip
 
 
-def test_with_every_ingredient_on_an_interrupted_run_ends_in_the_same_weights(root):
+@pytest.mark.slow
+def test_with_every_ingredient_on_a_killed_run_ends_in_the_same_weights(root):
     whole = tiny_fit(root, EVERYTHING, "whole")
     before = copy.deepcopy(whole.model.state_dict())
     whole.run(in_silence)
     assert not torch.equal(before["contrast_scale"], whole.model.state_dict()["contrast_scale"])
 
-    def stop(epoch, step, means):
-        if (epoch, step) == (1, 1):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        tiny_fit(root, EVERYTHING).run(stop)
+    script = KILLED_RUN.replace("SUPCON", "EVERYTHING").replace("from test_fit", "from tests.trainer.test_ingredients")
+    tests = Path(__file__).parent
+    places = {"repository": str(REPOSITORY), "tests": str(tests), "root": str(root), "epoch": 1, "workers": 0}
+    killed = subprocess.run(
+        [sys.executable, "-c", script % places], capture_output=True, text=True, timeout=900, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
     resumed = tiny_fit(root, EVERYTHING)
     assert resumed.epoch == 1
     resumed.run(in_silence)
