@@ -11,8 +11,10 @@ from edge.daemon import Daemon
 from edge.levels.filtering import LevelsError
 from edge.pipeline import Pipeline
 from edge.records import AudioBlock, Calibration, Gap
+from edge.reload import Reload, changed_sources, is_new_node
 from edge.scorer import open_scorer
 from engines.bundle import load_bundle
+from tests.edge.socket_broker import wait_until
 from tests.engines.bundles import write_tiny_bundle
 
 HOP_S = 0.5
@@ -130,4 +132,16 @@ def test_without_scipy_the_node_says_at_its_start_what_to_do(bundle, monkeypatch
     config = Config(NodeConfig("corner"), (SourceConfig("tape", "file", path="street.wav"),))
     with pytest.raises(LevelsError, match=r"need SciPy.*pip install scipy, or set enabled = false under \[levels\]"):
         Daemon(config, bundle, "test", threading.Event())
-    Daemon(config._replace(levels=LevelsConfig(enabled=False)), bundle, "test", threading.Event())
+    without = config._replace(
+        levels=LevelsConfig(enabled=False), model=config.model._replace(bundle=str(bundle.path)), source=()
+    )
+    Daemon(without, bundle, "test", threading.Event())
+    reload = Reload(lambda: without._replace(levels=LevelsConfig()), without, bundle)
+    assert wait_until(lambda: reload.is_over) and "need SciPy" in reload.complaint and reload.config is None
+
+
+def test_third_octaves_are_in_every_message_so_they_need_a_node_that_begins_anew():
+    old = Config(NodeConfig("corner"), (SourceConfig("tape", "file", path="street.wav"),))
+    assert is_new_node(old, old._replace(levels=LevelsConfig(third_octaves=True)), is_same_model=True)
+    other_floor = old._replace(levels=LevelsConfig(noise_floor_db=20.0))
+    assert not is_new_node(old, other_floor, is_same_model=True) and changed_sources(old, other_floor) == ["tape"]
