@@ -83,6 +83,8 @@ class LevelTables:
             condition = self._scale.condition(part.measured)
             for second in part.seconds():
                 minute = _minute_at(reel, second.start_s)
+                if under_way is not None and minute._replace(number=minute.number + 1) == under_way[0]:
+                    minute = under_way[0]  # files' times are told in whole seconds: the next begins a little before
                 if under_way is None or under_way[0] != minute:
                     if under_way is not None:
                         yield under_way

@@ -13,7 +13,7 @@ SUFFIXES = frozenset(
 
 
 def find_recordings(given: Sequence[str], list_file: Optional[str] = None) -> List[str]:
-    """Paths of what was asked for, each once where folders, patterns and names overlap.
+    """Paths of what was asked for; a file that was named itself is not found again in folders and by patterns.
 
     Args:
         given: files (any name), folders (searched whole for names ending in SUFFIXES; links to folders are not
@@ -32,9 +32,10 @@ def find_recordings(given: Sequence[str], list_file: Optional[str] = None) -> Li
     found: List[str] = []
     known = set()
     for name in asked:
-        for path in _expanded(name):
+        paths = _expanded(name)
+        for path in paths:
             absolute = os.path.abspath(path)
-            if absolute not in known:
+            if absolute not in known or paths == [name]:  # who names a file twice means it
                 known.add(absolute)
                 found.append(path)
     return found

@@ -119,6 +119,19 @@ def reels_of(takes: Sequence[Take], *, joined: bool = True) -> List[Reel]:
     return sorted(reels, key=lambda reel: (reel.own[0].recorder, _start_or_zero(reel), place[reel.own[0].path]))
 
 
+def overlaps_of(takes: Sequence[Take]) -> List[Tuple[str, str]]:
+    """Files of one recorder that begin well before the one before them ends: a time is wrong, or there is a copy."""
+    dated = sorted(
+        (take for take in takes if take.start_epoch_s is not None),
+        key=lambda take: (take.recorder, take.start_epoch_s or 0.0, take.path),
+    )
+    return [
+        (take.path, before.path)
+        for before, take in zip(dated, dated[1:])
+        if before.recorder == take.recorder and (take.start_epoch_s or 0.0) <= before.end_epoch_s - _WHOLE_SECOND_S
+    ]
+
+
 def reel_key(reel: Reel, settings_digest: str) -> str:
     """Names what hearing this reel with these settings gives: the same key, the same result."""
     text = json.dumps([settings_digest, mapping_from_reel(reel)], sort_keys=True)

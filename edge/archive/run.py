@@ -13,7 +13,7 @@ from edge.archive.level_tables import LevelTables
 from edge.archive.part import Part
 from edge.archive.picture_options import PictureOptions
 from edge.archive.progress import Progress
-from edge.archive.reels import Reel, Take, Unreadable, inspect_file, recorder_of, reel_key, reels_of
+from edge.archive.reels import Reel, Take, Unreadable, inspect_file, overlaps_of, recorder_of, reel_key, reels_of
 from edge.archive.tables import write_table
 from edge.archive.work import Outcome, hear_task
 from edge.errors import SourceError
@@ -69,6 +69,8 @@ def classify_archive(
     with Journal(options.output, settings) as journal:
         takes, unreadable = _inspect(paths, options, complaints, progress)
         reels = reels_of(takes, joined=options.joined)
+        for path, other in overlaps_of(takes):
+            _LOGGER.warning("%s begins before %s ends: what both hold is told twice", path, other)
         keys = [reel_key(reel, journal.digest) for reel in reels]
         left = [number for number, key in enumerate(keys) if not journal.has(key)]
         heard_before = len(takes) - sum(len(reels[number].own) for number in left)

@@ -182,7 +182,7 @@ def _make_tables(arguments: argparse.Namespace, paths: List[str], settings: Json
     progress = Progress()
     try:
         account = classify_archive(
-            [os.path.abspath(path) for path in paths],
+            list(dict.fromkeys(os.path.abspath(path) for path in paths)),
             settings,
             options,
             lambda: Cluster(settings, arguments.cluster) if arguments.cluster else ProcessPool(settings, processes),

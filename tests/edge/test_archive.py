@@ -8,6 +8,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.archive.cluster import do_task
 from edge.archive.columns import TABLES, columns_of
 from edge.archive.journal import Journal
 from edge.archive.part import Part
@@ -114,6 +115,15 @@ def test_any_split_of_the_reels_over_workers_gives_the_same_parts(bundle, record
         assert workers[owners[number]].do(task) == alone.do(task)
     for worker in workers + [alone]:
         worker.close()
+
+
+def test_a_machine_with_another_bundle_does_no_work(recordings, tmp_path):
+    folder = write_tiny_bundle(tmp_path / "tiny")
+    asked = settings_from_config(CONFIG, folder)
+    write_tiny_bundle(folder, lambda manifest: manifest["decision"].update(temperature=0.5))
+    (reel,) = reels_of([inspect_file(str(recordings[0]), "file")])
+    result, complaint, is_unusable = do_task(asked, hear_task(reel))
+    assert result is None and is_unusable and "put the same one on every machine" in complaint
 
 
 def test_each_file_by_itself_gets_the_answer_that_classify_prints(bundle, recordings, tmp_path):

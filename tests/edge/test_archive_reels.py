@@ -13,6 +13,7 @@ from edge.archive.reels import (
     Reel,
     Take,
     mapping_from_reel,
+    overlaps_of,
     recorder_of,
     reel_from_mapping,
     reel_key,
@@ -102,6 +103,11 @@ def test_every_file_is_in_one_reel_and_their_order_on_the_command_line_is_no_mat
     assert reels_of(data.draw(st.permutations(takes))) == reels
     for reel in reels:
         assert reel_from_mapping(json.loads(json.dumps(mapping_from_reel(reel)))) == reel
+
+
+def test_files_that_overlap_are_found_and_those_that_nearly_follow_are_not():
+    takes = [take(0.0, 600.5), take(600.0), take(1150.0), take(600.0, recorder="/b/street"), take(None)]
+    assert overlaps_of(takes) == [(takes[2].path, takes[1].path)]
 
 
 def test_the_key_knows_every_fact_of_every_file_it_heard_and_the_settings():
