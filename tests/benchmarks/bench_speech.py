@@ -105,8 +105,8 @@ def main() -> int:
     parser.add_argument("--urbansound8k", type=Path, default=None, metavar="DIR", help="more street, by class")
     arguments = parser.parse_args()
     if shutil.which("espeak-ng") is None:
-        print("bench_speech needs espeak-ng: apt-get install espeak-ng", file=sys.stderr)
-        return 1
+        print("\nSpeech in clips: not measured, espeak-ng is not installed (apt-get install espeak-ng)")
+        return 0
     random_state = random.Random(11)
     street = pieces_of_this_project()
     if arguments.urbansound8k is not None:
