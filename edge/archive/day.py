@@ -32,7 +32,7 @@ class Day(NamedTuple):
     start_s: float  # of what is shown
     end_s: float
     laeq_dbfs: np.ndarray  # of each second of it, NaN where nothing valid was heard.  Shape [S]
-    overloaded: np.ndarray  # whether full scale was reached in that second.  Shape [S], bool
+    overloaded: np.ndarray  # whether it was too loud to be told in that second.  Shape [S], bool
     spectrum_dbfs: np.ndarray  # of each column, NaN where nothing was heard.  Shape [bands, C]
     column_s: float
     steps: List[Tuple[float, float, LevelTotals]]  # hours, or quarters of one: start, end, levels in it

@@ -53,7 +53,7 @@ def draw_spectrum(figure: Any, axes: Any, day: Day, scale: LevelScale) -> None:
 def draw_levels(axes: Any, day: Day, scale: LevelScale) -> None:
     """LAeq over time and the levels exceeded for 10, 50 and 90 % of each step."""
     laeq = levels_in(day.laeq_dbfs, scale)
-    bin_s = 60 if day.step_s >= 3600 else 10 if day.step_s >= 900 else 1
+    bin_s = 60 if day.step_s >= 3600 else 10 if day.end_s - day.start_s > 1200.0 else 1
     at_s, mean, low, high = _binned(laeq, day.start_s, bin_s)
     if bin_s > 1:
         axes.fill_between(at_s, low, high, step="mid", color=_RANGE, linewidth=0, label="LAeq,1s: lowest, highest")
@@ -77,7 +77,7 @@ def draw_levels(axes: Any, day: Day, scale: LevelScale) -> None:
         height = axes.get_ylim()[1]
         axes.plot(
             day.start_s + overloaded + 0.5, np.full(len(overloaded), height), "v", color="#B00020", markersize=4,
-            clip_on=False, label="full scale reached",
+            clip_on=False, label="overload",
         )  # fmt: skip
     axes.legend(loc="upper left", bbox_to_anchor=(1.012, 1.02), borderaxespad=0.0, handlelength=1.4, fontsize=7.5)
     axes.text(

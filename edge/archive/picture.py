@@ -73,7 +73,7 @@ def draw_day(day: Day, labels: Sequence[str], scale: LevelScale, options: Pictur
 
 
 def _write_title(figure: Any, day: Day, scale: LevelScale, options: PictureOptions) -> None:
-    site = options.site or day.recorder
+    site = options.site or "/".join(day.recorder.split("/")[-2:])
     weekday = local_clock(0.5 * (day.start_s + day.end_s), options.time_zone).strftime("%A")
     figure.text(0.115, 0.958, "%s   %s, %s" % (site, weekday, day.date), fontsize=14, fontweight="bold", va="center")
     calibration = scale.calibration
