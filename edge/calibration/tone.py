@@ -195,10 +195,12 @@ def _fit_tone(samples: np.ndarray, times_s: np.ndarray, frequency_hz: float) -> 
 
 def _fit_harmonics(samples: np.ndarray, times_s: np.ndarray, frequency_hz: float, sample_rate_hz: int) -> np.ndarray:
     columns: List[np.ndarray] = []
+    fundamental = np.exp(2j * math.pi * frequency_hz * times_s)
+    harmonic = fundamental
     for multiple in range(2, _MOST_HARMONICS + 1):
+        harmonic = harmonic * fundamental
         if multiple * frequency_hz < 0.45 * sample_rate_hz:
-            phase = 2 * math.pi * multiple * frequency_hz * times_s
-            columns += [np.cos(phase), np.sin(phase)]
+            columns += [harmonic.real, harmonic.imag]
     if not columns:
         return np.zeros_like(samples)
     return np.asarray(np.dot(_solved(columns, samples), np.array(columns)))

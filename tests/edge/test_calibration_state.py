@@ -1,9 +1,12 @@
 """A calibration holds for what was calibrated, and for nothing else; every difference is named."""
 
+import json
 import logging
 import threading
 import time
+import wave
 
+import numpy as np
 import pytest
 
 from edge.calibration import SourceCalibration, calibration_from_config, save_record
@@ -13,7 +16,7 @@ from edge.listener import Listener
 from edge.messages import MessageFactory
 from edge.records import Calibration
 from engines.bundle import load_bundle
-from tests.edge.calibrators import AGC, CARD, HARDWARE, RECORD, SOURCE, STREAM, SWITCH, VOLUME
+from tests.edge.calibrators import AGC, CARD, HARDWARE, RATE_HZ, RECORD, SOURCE, STREAM, SWITCH, VOLUME, tone
 from tests.edge.microphones import make_microphone, next_block
 from tests.engines.bundles import write_tiny_bundle
 
@@ -195,3 +198,34 @@ def test_health_tells_whether_a_source_is_calibrated_and_why_not(tmp_path, monke
         assert listener.health()["calibration_mic"] == said
         stop.set()
         assert listener.join(30.0) and listener.failure is None
+
+
+def test_a_calibrated_recording_has_levels_re_20_upa(tmp_path):
+    path = tmp_path / "tone.wav"
+    pcm = np.round(tone(-26.0, 4.0) * 32768).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes(pcm.tobytes())
+    tape = SourceConfig(
+        "tape",
+        "file",
+        path=str(path),
+        realtime=False,
+        calibration_offset_db=120.0,
+        calibrated_on="2026-10-01",
+        calibration_method="data_sheet",
+    )
+    bundle = load_bundle(write_tiny_bundle(tmp_path / "tiny"))
+    factory = MessageFactory("soundclr", "corner", bundle.id, "b00f", bundle.labels, ["tape"])
+    config = Config(NodeConfig("corner"), (tape,))
+    messages = []
+    listener = Listener(config, tape, bundle, factory, "b00f", messages.append, threading.Event())
+    listener.start()
+    assert listener.join(60.0) and listener.failure is None
+    levels = [json.loads(one.payload.decode()) for one in messages if one.topic.endswith("/level")]
+    heard = [level for level in levels if level["laeq_db"] is not None]
+    assert heard and heard[-1]["laeq_db"] == pytest.approx(94.0, abs=0.05)
+    assert (heard[-1]["calibrated_on"], heard[-1]["calibration_method"]) == ("2026-10-01", "data_sheet")
+    assert listener.health()["calibration_tape"] == "calibrated 2026-10-01 from a data sheet, not measured"
