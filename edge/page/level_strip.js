@@ -18,7 +18,7 @@
     const context = contextOf(canvas, HEIGHT);
     if (!context) return;
     const axis = new TimeAxis(canvas.clientWidth, source.now_ms(browser_ms));
-    const scale = source.scale(browser_ms);
+    const scale = source.scale();
     const series = seriesOf(source, axis, scale);
     const range = rangeOf(series, scale);
     const y = (level) => BOTTOM - ((level - range.low) / (range.high - range.low)) * (BOTTOM - TOP);

@@ -8,7 +8,7 @@
 
   /** @returns {HTMLTableElement} a row for each of the last ten minutes, the newest first */
   function minuteTable(source, browser_ms) {
-    const scale = source.scale(browser_ms);
+    const scale = source.scale();
     const now_ms = source.now_ms(browser_ms);
     const heads = ["Minute", scale.mean, "Maximum", "L10", "L50", "L90", "Accepted"];
     const table = make("table", { className: "figures" }, make("caption", { text: "Levels in " + scale.unit }));

@@ -118,7 +118,7 @@
       if (kind === "classification") source.takeClassification(values, browser_ms);
       else if (kind === "level") source.takeLevel(values, browser_ms);
       else if (kind === "state") source.takeState(values, browser_ms);
-      else source.takeSummary(kind, values);
+      else source.takeSummary(kind, values, browser_ms);
       return update;
     }
 

@@ -21,7 +21,7 @@
       suffix: calibrated ? "_db" : "_dbfs",
       calibrated: typeof values.calibrated === "boolean" ? values.calibrated : null,
       isLimited,
-      unit: calibrated ? (isLimited ? "dB" : "dB(A)") : "dBFS",
+      unit: typeof values.calibrated !== "boolean" ? "" : calibrated ? (isLimited ? "dB" : "dB(A)") : "dBFS",
       mean: isLimited ? "Leq, band-limited" : "LAeq",
       maximum: isLimited ? "Lmax, band-limited" : "LAFmax",
       note: noteOf(values, calibrated, bandwidth_hz),
@@ -29,6 +29,7 @@
   }
 
   function noteOf(values, calibrated, bandwidth_hz) {
+    if (typeof values.calibrated !== "boolean") return "no valid levels";
     const parts = [];
     if (calibrated) {
       const how = values.calibration_method === "data_sheet" ? "by its data sheet" : "calibrated";

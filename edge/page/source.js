@@ -6,6 +6,7 @@
   const MINUTES = 70;
   const LABELS = 40;
   const SKEW_MS = 20000; // within this a node's clock is taken for ours
+  const LEVELS_MS = 60000;
   const PERCENTILES = ["la10", "la50", "la90"];
 
   class Source {
@@ -39,14 +40,10 @@
       return browser_ms + this.skew_ms;
     }
 
-    /** Whether it sends sound levels, and not only the model's own figure. */
-    hasLevels(browser_ms) {
-      return this.levelHeard_ms !== null && browser_ms - this.levelHeard_ms < 60000;
-    }
-
-    /** How its levels are to be named. */
-    scale(browser_ms) {
-      return this.level && this.hasLevels(browser_ms) ? soundclr.scaleOf(this.level) : soundclr.PLAIN_SCALE;
+    /** How its levels are to be named: plain where of late it has sent the model's own figure and no sound levels. */
+    scale() {
+      const hasLevels = this.level !== null && this.heard_ms - this.levelHeard_ms < LEVELS_MS;
+      return hasLevels ? soundclr.scaleOf(this.level) : soundclr.PLAIN_SCALE;
     }
 
     takeLevel(values, browser_ms) {
@@ -82,12 +79,13 @@
         .slice(0, LABELS);
     }
 
-    takeSummary(kind, values) {
-      const last = this.summaries.get(kind);
-      if (!last || values.ts_ms >= last.ts_ms) this.summaries.set(kind, values);
-      if (kind !== "summary") return;
+    takeSummary(kind, values, browser_ms) {
       const start_ms = Date.parse(values.start);
       if (!Number.isFinite(start_ms)) throw new Error("a summary without its start");
+      const last = this.summaries.get(kind);
+      if (!last || values.ts_ms >= last.ts_ms || values.replayed !== true) this.summaries.set(kind, values);
+      const age_ms = this.now_ms(browser_ms) - start_ms;
+      if (kind !== "summary" || age_ms < 0 || age_ms > MINUTES * 60000) return; // history is not drawn over the present
       const names = PERCENTILES.concat("laeq", "lafmax").flatMap((name) => [name + "_db", name + "_dbfs"]);
       this.minutes.put(Math.floor(start_ms / 60000), names.map((name) => [name, values[name]]));
     }

@@ -18,7 +18,7 @@
     /** Texts, each half second or so. */
     showTexts(browser_ms) {
       const source = this.source;
-      const scale = source.scale(browser_ms);
+      const scale = source.scale();
       const state = soundclr.condition.sourceState(source);
       setText(this._state, state.word);
       setAttribute(this._state, "data-kind", state.kind);
@@ -42,7 +42,7 @@
       soundclr.drawClassStrip(this._classes, source, events, browser_ms, colours);
       if (browser_ms - this._spoken_ms < SPOKEN_MS) return;
       this._spoken_ms = browser_ms;
-      const scale = source.scale(browser_ms);
+      const scale = source.scale();
       setAttribute(this._levels, "aria-label", "Levels of the last ten minutes in " + scale.unit + ", " +
         this._value.textContent + " now. The table below holds the same.");
       const heard = Array.from(new Set(events.map((event) => soundclr.words.label(event.label))));

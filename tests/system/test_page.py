@@ -122,6 +122,15 @@ def test_figures_are_those_of_the_messages_and_null_is_a_dash(page_broker, publi
     row = CARD % "corner/mic" + ' tr[data-period="summary"]'
     see(window, row, "Last minute")
     assert window.page.locator(row + " td").all_inner_texts() == ["61.0", "65.5", "-", "52.5", "77.7", "99 %"]
+    old = corner.summary(
+        now_s - 70 * 60 - 120, 40.0, 41.0, 40.0, 39.0, 42.0, replayed=True
+    )  # history: not drawn over it
+    taken = window.page.evaluate("soundclr.page._model.messages")
+    publisher.send(old)
+    assert wait_until(lambda: window.page.evaluate("soundclr.page._model.messages") > taken, 20)
+    minute = int(now_s - 120) // 60
+    level = window.page.evaluate("soundclr.page._model.sources()[0].minutes.at(%d, 'la10_db')" % minute)
+    assert level == 65.5 and window.page.locator(row + " td").first.inner_text() == "61.0"
     publisher.send(corner.event("e1", "end", "dog_bark", now_s - 9, now_s - 1, laeq=71.2, lafmax=83.0, background=None))
     shown = cells_of(window, "corner/mic/e1")
     assert [shown[name] for name in ("Duration", "Leq", "Lmax", "Background", "Scale", "Score", "State")] == [
