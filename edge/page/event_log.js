@@ -2,9 +2,8 @@
 (function (soundclr) {
   "use strict";
 
-  const PHASES = new Set(["start", "update", "end"]);
+  const PHASES = ["start", "update", "end"];
   const LEVELS = ["laeq", "lafmax", "background_la90"];
-  const UNIQUE = 4000; // ids remembered: QoS 1 delivers twice at times
 
   /** Feed it events' payloads; read `newest(count)`. */
   class EventLog {
@@ -12,27 +11,24 @@
       this.kept = kept;
       this.started = 0; // events heard of since the page was opened
       this.dropped = 0; // of these, no longer kept
-      this._events = new Map(); // by node, source and event_id, in order of first hearing
-      this._seen = new Set();
+      this._events = new Map(); // by node, source and event_id
     }
 
     /**
      * Takes one payload.
-     * @returns {object|null} the event, its `isNew` true for the first that is heard of it; null for a repetition
+     * @returns {object|null} the event, its `isNew` true for the first that is heard of it; null for what is known
+     *   already: QoS 1 delivers twice at times, and what was sent before may come after
      * @throws {Error} it is none of ours
      */
     take(node, source, values) {
-      const message = text(values.id);
       const phase = text(values.phase);
-      if (!PHASES.has(phase)) throw new Error("phase " + phase);
+      if (!PHASES.includes(phase)) throw new Error("phase " + phase);
       if (!soundclr.isSlug(values.label)) throw new Error("label of an event");
-      if (this._isRepeated(message)) return null;
       const key = node + "/" + source + "/" + text(values.event_id);
       const known = this._events.get(key);
-      if (known && known.phase === "end") return null; // an end is final; what was under way before it comes late
       const event = { key, node, source, phase, isNew: !known, ...describe(values, phase) };
-      if (known) event.replayed = event.replayed || known.replayed;
-      else this.started += 1;
+      if (known && !isLater(event, known)) return null;
+      if (!known) this.started += 1;
       this._events.set(key, event);
       this._forgetOldest();
       return event;
@@ -51,13 +47,6 @@
       return Array.from(this._events.values()).sort((a, b) => b.start_ms - a.start_ms).slice(0, count);
     }
 
-    _isRepeated(message) {
-      if (this._seen.has(message)) return true;
-      this._seen.add(message);
-      if (this._seen.size > UNIQUE) this._seen.delete(this._seen.values().next().value);
-      return false;
-    }
-
     _forgetOldest() {
       if (this._events.size <= this.kept) return;
       let oldest = null;
@@ -67,6 +56,12 @@
       this._events.delete(oldest.key);
       this.dropped += 1;
     }
+  }
+
+  /** An end is final, and an event only grows. */
+  function isLater(event, known) {
+    const step = PHASES.indexOf(event.phase) - PHASES.indexOf(known.phase);
+    return step > 0 || (step === 0 && event.phase === "update" && event.duration_s > known.duration_s);
   }
 
   function rank(event) {
