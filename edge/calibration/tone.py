@@ -203,13 +203,17 @@ def _fit_harmonics(samples: np.ndarray, times_s: np.ndarray, frequency_hz: float
             columns += [harmonic.real, harmonic.imag]
     if not columns:
         return np.zeros_like(samples)
-    return np.asarray(np.dot(_solved(columns, samples), np.array(columns)))
+    return np.asarray(np.einsum("i,it->t", _solved(columns, samples), np.array(columns)))
 
 
 def _solved(columns: List[np.ndarray], samples: np.ndarray) -> np.ndarray:
-    """The factors of columns whose sum comes nearest to the samples."""
+    """The factors of columns whose sum comes nearest to the samples.
+
+    By einsum: BLAS would start threads for it, which cost more than they give, the more so on a busy machine.
+    """
     matrix = np.array(columns)
-    return np.asarray(np.linalg.lstsq(np.dot(matrix, matrix.T), np.dot(matrix, samples), rcond=None)[0])
+    squares = np.einsum("it,jt->ij", matrix, matrix)
+    return np.asarray(np.linalg.lstsq(squares, np.einsum("it,t->i", matrix, samples), rcond=None)[0])
 
 
 def _power_in_band(samples: np.ndarray, sample_rate_hz: int) -> float:
