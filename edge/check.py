@@ -11,7 +11,8 @@ from edge import __version__
 from edge.broker_check import CheckResult, check_announcement, check_broker, check_name
 from edge.calibration import SourceCalibration, has_records
 from edge.clips.opening import prove_clips
-from edge.config import Config, SourceConfig, load_config
+from edge.config import Config, SourceConfig
+from edge.config_file import load_config
 from edge.errors import ConfigError, EdgeError, SourceError
 from edge.levels.cost import share_of_core
 from edge.scorer_choice import choose_scorer

@@ -154,7 +154,7 @@ install_software() {
         say "PyAudio did not build: no microphone until: apt-get install $system_packages, and this script again"
     if [ -e "$config" ]; then
         # shellcheck disable=SC2016
-        run "$venv/bin/python" -c 'import sys, pathlib, edge.config; edge.config.load_config(pathlib.Path(sys.argv[1]))' \
+        run "$venv/bin/python" -c 'import sys, pathlib, edge.config_file; edge.config_file.load_config(pathlib.Path(sys.argv[1]))' \
             "$config" || fail "the new version does not take $config (see above); nothing has been switched"
     fi
     run touch "$venv/.complete"

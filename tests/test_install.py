@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.config import load_config
+from edge.config_file import load_config
 
 SYSTEMD = Path(__file__).resolve().parent.parent / "systemd"
 TEGRA = "# R32 (release), REVISION: 7.1, GCID: 29818004, BOARD: t210ref, EABI: aarch64\n"

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 from typing import Optional
 
-from edge.config import Config, NodeConfig, SourceConfig, load_config
+from edge.config import Config, NodeConfig, SourceConfig
+from edge.config_file import load_config
 from edge.errors import ConfigError
 
 Commands = argparse._SubParsersAction  # argparse names this type only privately

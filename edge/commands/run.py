@@ -11,7 +11,7 @@ from edge.commands.options import (
     positive,
     required_config,
 )
-from edge.config import with_start_time
+from edge.config_file import with_start_time
 
 
 def add_parser(commands: Commands) -> None:

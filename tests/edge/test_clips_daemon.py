@@ -23,8 +23,8 @@ from edge.config import (
     NodeConfig,
     PublishConfig,
     SourceConfig,
-    config_from_mapping,
 )
+from edge.config_file import config_from_mapping
 from edge.daemon import Daemon
 from edge.errors import ConfigError, EdgeError
 from edge.reload import Reload, is_new_node

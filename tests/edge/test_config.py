@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.config import Config, config_from_mapping, load_config
+from edge.config import Config
+from edge.config_file import config_from_mapping, load_config
 from edge.errors import ConfigError
 
 LEAST = '[node]\nname = "corner"\n[[source]]\nname = "mic"\ntype = "microphone"\n'

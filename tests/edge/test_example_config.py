@@ -20,8 +20,8 @@ from edge.config import (
     SourceConfig,
     StoreConfig,
     SummaryConfig,
-    load_config,
 )
+from edge.config_file import load_config
 
 EXAMPLE = Path(__file__).resolve().parent.parent.parent / "systemd" / "soundclr-edge.example.toml"
 TABLES = {

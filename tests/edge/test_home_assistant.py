@@ -16,8 +16,8 @@ from edge.config import (
     NodeConfig,
     PublishConfig,
     SourceConfig,
-    config_from_mapping,
 )
+from edge.config_file import config_from_mapping
 from edge.connection import Received
 from edge.daemon import Daemon
 from edge.errors import ConfigError

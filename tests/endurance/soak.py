@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from edge.clock import SystemClock
-from edge.config import Config, StoreConfig, config_from_mapping
+from edge.config import Config, StoreConfig
+from edge.config_file import config_from_mapping
 from edge.daemon import Daemon
 from edge.publish import Publisher
 from edge.records import Message

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from edge.config import Config, load_config
+from edge.config import Config
+from edge.config_file import load_config
 from edge.errors import ConfigError
 from tests.fuzz.inputs import fuzzed, one_input
 from tests.fuzz.mutations import damaged_bytes, damaged_values
