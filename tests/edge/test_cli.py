@@ -77,7 +77,6 @@ def test_one_file_of_several_that_fails_gives_2_one_line_and_the_others_answers(
     "arguments",
     [
         ["classify", "a.wav", "--hop-s", "0"],
-        ["classify"],
         ["clasify", "a.wav"],
         [],
         ["run", "--duration-s", "nan"],
@@ -90,6 +89,12 @@ def test_a_command_line_that_makes_no_sense_gives_2(arguments, capsys):
     assert caught.value.code == 2
     complaints = capsys.readouterr().err
     assert "Traceback" not in complaints and "error: " in complaints.splitlines()[-1]
+
+
+def test_classify_without_a_recording_says_what_it_wants(capsys):
+    assert main(["classify"]) == 2
+    (complaint,) = capsys.readouterr().err.splitlines()
+    assert "--files-from" in complaint and "name files" in complaint
 
 
 def test_help_names_every_command_and_its_defaults(capsys):
