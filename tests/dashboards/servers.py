@@ -104,7 +104,7 @@ class NodeRed:
             command = ["node", str(NODE_RED), "--userDir", str(folder), "--settings", str(folder / "settings.js")]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=str(folder))
         assert wait_until(lambda: "Connected to broker" in self.log(), START_S), self.log()
-        assert wait_until(lambda: broker.subscriptions_seen() >= 8, START_S), self.log()
+        assert wait_until(lambda: broker.subscriptions_seen() >= 9, START_S), self.log()
 
     def close(self):
         self._process.terminate()

@@ -13,6 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import paho.mqtt.client as mqtt
 import pytest
 
 from edge.message_fields import COMMON_FIELDS
@@ -231,3 +232,15 @@ def test_grafana_s_own_types_know_all_that_the_dashboard_says(tmp_path, wrong):
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert (found.returncode == 0) == (wrong == ""), found.stdout
     assert wrong in found.stdout
+
+
+def test_the_flow_takes_every_message_but_info_and_check_and_durable_ones_at_qos_1():
+    flow = json.loads((DASHBOARDS / "node-red-flow.json").read_text(encoding="utf-8"))
+    read = {node["topic"]: int(node["qos"]) for node in flow if node["type"] == "mqtt in"}
+    (line,) = (node["func"] for node in flow if node["id"] == "soundclr-line")
+    for kind, message in MESSAGE_TYPES.items():
+        topic = re.sub("<node>|<source>", "x", message.topic.replace("<root>", "soundclr"))
+        taken = [qos for one, qos in read.items() if mqtt.topic_matches_sub(one, topic)]
+        assert len(taken) == (0 if kind in ("info", "check") else 1), kind
+        if message.durable:
+            assert taken == [1] and '"%s"' % kind in line
