@@ -54,7 +54,7 @@ class NameGuard:
         info = info_from(received.payload)
         if info is None or info["boot_id"] == self._boot_id:
             return
-        installation = printable(info.get("installation") or "of an older version")
+        installation = printable(info.get("installation") or "").strip() or "of an older version"
         is_from_before = received.retained and self._connections < 2  # else it is said now, or has overwritten ours
         if is_from_before and (installation == self._installation_id or not self._was_online):
             return

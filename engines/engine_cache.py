@@ -73,7 +73,7 @@ class EngineCache:
         """Why building this very key was given up before; None where it was not."""
         facts = self._sidecar(self.path_of(key))
         why = None if facts is None else facts.get("refused")
-        return why if isinstance(why, str) else None
+        return why if isinstance(why, str) and why.strip() else None
 
     def store(self, key: EngineKey, plan: bytes, facts: Dict[str, Any]) -> Path:
         """Keep a plan that has passed its self-test, and remove those that it replaces.  Raises CompileError."""

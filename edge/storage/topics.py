@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterable, Tuple
 
 from edge.records import Message
 from edge.storage.faults import DamagedError
+from engines.errors import shown
 
 _MAX_NAME = 16000  # characters; MQTT has 65535 bytes for it
 _MAX_PAYLOAD_BYTES = 1 << 20  # ours are a few hundred; a damaged file may promise gigabytes
@@ -60,9 +61,9 @@ class Topics:
             expander = zlib.decompressobj(zdict=first.payload) if first.payload else zlib.decompressobj()
             payload = expander.decompress(content, _MAX_PAYLOAD_BYTES)
         except (KeyError, TypeError, zlib.error) as error:
-            raise DamagedError("a message of topic %s cannot be read: %s" % (topic_id, error)) from error
+            raise DamagedError("a message of topic %s cannot be read: %s" % (shown(topic_id), error)) from error
         if not expander.eof:
-            raise DamagedError("a message of topic %s is cut off, or longer than any" % topic_id)
+            raise DamagedError("a message of topic %s is cut off, or longer than any" % shown(topic_id))
         return first._replace(payload=payload)
 
 

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge import broker_check
@@ -63,6 +63,7 @@ def said():
 
 @fuzzed(share=14, examples=300)
 @given(st.lists(st.tuples(st.sampled_from([STATUS, INFO]), PAYLOADS, st.booleans()), min_size=1, max_size=4))
+@example(messages=[(INFO, json_of(dict(INFO_VALUES, installation=" ")), False)])  # an empty name
 def test_payloads_of_the_topics_that_a_node_reads(said, messages):
     del said[:]
     guard = NameGuard("soundclr", "corner", "ours", "boot-1")

@@ -6,7 +6,7 @@ import logging
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engines.engine_cache import EngineCache, EngineKey
@@ -44,6 +44,7 @@ def lay(path, content):
     other=damaged_json([dict(GOOD, key=dict(OTHER._asdict()))]),
     plan=st.one_of(st.just(PLAN), damaged_bytes([PLAN])),
 )
+@example(sidecar=b'{"schema": 1, "bytes": 740, "key": null, "refused": ""}', other=b"{}", plan=PLAN)  # an empty reason
 def test_damaged_sidecars(cache, sidecar, other, plan):
     lay(cache.path_of(KEY), plan)
     for path, content in ((cache.path_of(KEY), sidecar), (cache.path_of(OTHER), other)):

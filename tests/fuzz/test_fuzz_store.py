@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.clock import ClockReading, SystemClock, UtcTime
@@ -230,6 +230,7 @@ def changed(path, changes):
 
 @fuzzed(share=3, examples=60)
 @given(changes=CHANGES)
+@example(changes=[(("message", "topic"), "\x85", 0, "set")])  # found by a long run: a second line in the message
 def test_damaged_rows(folder, changes):
     with one_input("store, damaged rows"):
         use(folder, EXAMPLE, lambda path: changed(path, changes))
