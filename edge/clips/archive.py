@@ -1,10 +1,9 @@
 """What a person does with clips: see which there are, open them elsewhere, delete them."""
 
-import os
 from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence
 
-from edge.clips.keys import SecretKey
+from edge.clips.keys import SecretKey, write_new
 from edge.clips.sealed import SUFFIX, fingerprint_of, read_sealed, samples_from_flac, unseal, wav_from_samples
 from edge.clips.shelf import FOLDER, StoredClip, stored_clips
 from edge.errors import ClipError
@@ -43,6 +42,8 @@ def list_clips(state_directory: Path) -> List[ListedClip]:
         try:
             with open(str(clip.path), "rb") as file:
                 key = fingerprint_of(file.read(_BEGINNING_BYTES), clip.name).hex()
+        except FileNotFoundError:
+            continue  # the node has freed it meanwhile
         except OSError as error:
             raise ClipError("clip %s cannot be read: %s; run this as root" % (clip.path, error.strerror)) from error
         except ClipError:
@@ -67,8 +68,7 @@ def open_clip(path: Path, key: SecretKey, folder: Path, form: str) -> OpenedClip
     target = folder / ("%s.%s" % (stem, form))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(str(target), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(content)
+        write_new(target, content, 0o600)
     except OSError as error:
         raise ClipError(
             "%s cannot be written: %s; move it away, or give another folder with --output" % (target, error.strerror)
@@ -84,6 +84,8 @@ def delete_clips(state_directory: Path, names: Optional[Sequence[str]]) -> List[
         if name in found:
             try:
                 found[name].path.unlink()
+            except FileNotFoundError:
+                continue  # the node has freed it meanwhile
             except OSError as error:
                 raise ClipError(
                     "clip %s cannot be deleted: %s; run this as the service's user or as root"

@@ -142,6 +142,7 @@ class ClipKeeper:
         self.stage.wait("old clips to be freed", _WORK_S)
         try:
             self._shelf.tidy()
+            self._shelf.check()  # that old ones could be deleted does not say that new ones can be written
             self._note_disk("ok")
         except ShelfError as error:
             self._note_disk(error.state, error)

@@ -8,6 +8,7 @@ The fingerprint is BLAKE2b of the public key, 8 bytes. It tells keys apart for p
 the hand: any 32 bytes are a public key, and clips for one whose secret key nobody has would be lost.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -61,14 +62,20 @@ def make_key_files(stem: Path) -> Tuple[Path, Path]:
     Raises:
         ClipError: one of them is there already, or cannot be written.
     """
+    if stem.name in ("", ".."):
+        raise ClipError("%s is no name of key files; give one such as ./clips" % shown(str(stem)))
     secret = load_nacl("public").PrivateKey.generate()
     public_value = secret.public_key.encode()
     fingerprint = _fingerprint_of(public_value).hex()
     public_path, secret_path = stem.with_name(stem.name + ".pub"), stem.with_name(stem.name + ".key")
     if public_path.exists():
         raise ClipError("key file %s is there already; give another name, or move it away" % public_path)
-    _write_new(secret_path, "secret", secret.encode(), fingerprint, 0o600)
-    _write_new(public_path, "public", public_value, fingerprint, 0o644)
+    _write_key(secret_path, "secret", secret.encode(), fingerprint, 0o600)
+    try:
+        _write_key(public_path, "public", public_value, fingerprint, 0o644)
+    except ClipError:
+        secret_path.unlink()  # of no use alone, and in the way of the next attempt
+        raise
     return public_path, secret_path
 
 
@@ -94,6 +101,21 @@ def read_secret_key(path: Path) -> SecretKey:
     if _fingerprint_of(load_nacl("public").PrivateKey(value).public_key.encode()) != fingerprint:
         raise ClipError("secret key %s: key and fingerprint do not belong together; copy the file once more" % path)
     return SecretKey(value, fingerprint)
+
+
+def write_new(path: Path, content: bytes, mode: int) -> None:
+    """Write a file that must not be there yet, whole or not at all.  Raises OSError."""
+    try:
+        with os.fdopen(os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        raise
+    except OSError:
+        with contextlib.suppress(OSError):  # never made, or the disk refuses
+            path.unlink()
+        raise
 
 
 def _fingerprint_of(public_value: bytes) -> bytes:
@@ -131,13 +153,10 @@ def _try_key(path: Path, key: PublicKey) -> None:
         ) from error
 
 
-def _write_new(path: Path, kind: str, value: bytes, fingerprint: str, mode: int) -> None:
+def _write_key(path: Path, kind: str, value: bytes, fingerprint: str, mode: int) -> None:
     line = "soundclr-clips-%s-key-1 %s %s\n" % (kind, value.hex(), fingerprint)
     try:
-        with os.fdopen(os.open(str(path), os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        write_new(path, line.encode("ascii"), mode)
     except OSError as error:
         raise ClipError(
             "key file %s cannot be made: %s; give another name, or move it away" % (path, error.strerror)

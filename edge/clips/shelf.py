@@ -87,7 +87,7 @@ class Shelf:
         with _faults_named(self.directory):
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             os.chmod(str(self.directory), 0o700)  # whatever the umask, and whoever made it
-            self._check_space(len(content))
+            self._check_space(self.directory, len(content))
             self._free(self._quota_bytes - len(content))
             self._write(name, content)
         self._seen[name] = self._monotonic_s()
@@ -102,8 +102,16 @@ class Shelf:
             self._free(self._quota_bytes)
         self._look()
 
-    def _check_space(self, wanted_bytes: int) -> None:
-        disk = os.statvfs(str(self.directory))
+    def check(self) -> None:
+        """Raise ShelfError where the disk would take no clip now."""
+        with _faults_named(self.directory):
+            folder = next(path for path in [self.directory] + list(self.directory.parents) if path.exists())
+            if not os.access(str(folder), os.W_OK):
+                raise OSError(errno.EROFS, "cannot be written")
+            self._check_space(folder, 0)
+
+    def _check_space(self, folder: Path, wanted_bytes: int) -> None:
+        disk = os.statvfs(str(folder))
         if disk.f_bavail * disk.f_frsize - wanted_bytes < self._reserve_bytes:
             raise OSError(errno.ENOSPC, "less than %d MB would stay free" % (self._reserve_bytes >> 20))
 
@@ -133,9 +141,10 @@ class Shelf:
             dated_s = 0.0 if clip.name in self._undated else now_s - clip.written_s
             if max(known_for_s, dated_s) <= self._max_age_s and total <= most_bytes:
                 continue
-            clip.path.unlink()
+            with contextlib.suppress(FileNotFoundError):  # somebody else deletes as well
+                clip.path.unlink()
+                self.freed += 1
             total -= clip.bytes
-            self.freed += 1
 
     def _date(self) -> None:
         """Now that the clock is set, files get the time at which they were written; none is of the future."""
@@ -145,7 +154,8 @@ class Shelf:
                 is_of_future = clip.written_s > now_s + _UNTRUE_AGE_S
                 if clip.name in self._undated or is_of_future:
                     written_s = now_s - (now_monotonic_s - self._seen.get(clip.name, now_monotonic_s))
-                    os.utime(str(clip.path), (written_s, written_s))
+                    with contextlib.suppress(FileNotFoundError):
+                        os.utime(str(clip.path), (written_s, written_s))
             self._undated.clear()
         for leftover in self.directory.glob("*%s%s" % (SUFFIX, _TEMPORARY)):
             leftover.unlink()  # of a start that was cut off

@@ -1,5 +1,6 @@
 """Keys and files of clips: what opens, what is refused, and what is said of it."""
 
+import errno
 import io
 import json
 import os
@@ -14,10 +15,14 @@ import pytest
 import soundfile
 
 from edge.cli import main
+from edge.clips import keys as keys_module
+from edge.clips.archive import delete_clips, list_clips
 from edge.clips.keys import make_key_files, read_public_key, read_secret_key
 from edge.clips.sealed import Clip, flac_from_samples, samples_from_flac, seal, unseal
+from edge.clips.shelf import stored_clips
 from edge.errors import ClipError
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 RATE_HZ = 16000
 ABOUT = {"schema": 1, "event_id": "abc-mic-1-1", "label": "siren", "node": "corner", "source": "mic"}
 SAMPLES = (0.2 * np.sin(np.arange(RATE_HZ) * 0.1)).astype(np.float32)
@@ -237,12 +242,66 @@ def test_one_damaged_clip_does_not_keep_the_others_closed_and_nothing_is_overwri
         ["delete", "--state-dir", "STATE", "--all", "a"],
         ["decrypt", "--key", "STATE", "x.clip"],
         ["keygen", "STATE/absent/name"],
+        ["keygen", "."],
+        ["keygen", ".."],
+        ["keygen", "/"],
     ],
 )
 def test_unusable_input_is_one_line_and_status_2(node, arguments, capsys):
     assert main(["clips"] + [word.replace("STATE", str(node)) for word in arguments]) == 2
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1 and said.startswith("soundclr-edge: ")
+
+
+LIMITED = """
+import resource, signal, sys
+from edge.cli import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)  # a disk that is full after so many bytes
+sys.exit(main(["clips"] + sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "limit_bytes, arguments, status",
+    [(50, ["keygen", "OUT/office"], 2), (1000, ["decrypt", "--key", "KEY", "--output", "OUT", "CLIP"], 1)],
+)
+def test_a_full_disk_leaves_no_half_of_a_key_or_of_a_sound(node, keys, tmp_path, limit_bytes, arguments, status):
+    (tmp_path / "out").mkdir()
+    places = {"OUT": str(tmp_path / "out"), "KEY": str(keys[1]), "CLIP": str(node / "clips" / "abc-mic-1-0.clip")}
+    for name, place in places.items():
+        arguments = [word.replace(name, place) for word in arguments]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(limit_bytes)] + arguments,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        cwd=str(ROOT),
+        timeout=120,
+    )
+    assert done.returncode == status and len(done.stderr.splitlines()) == 1, done.stderr
+    assert os.listdir(str(tmp_path / "out")) == []
+
+
+def test_a_public_key_that_cannot_be_written_takes_the_secret_one_along(tmp_path, monkeypatch):
+    written = keys_module.write_new
+
+    def write_new(path, content, mode):
+        if path.suffix == ".pub":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written(path, content, mode)
+
+    monkeypatch.setattr(keys_module, "write_new", write_new)
+    with pytest.raises(ClipError):
+        make_key_files(tmp_path / "clips")
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_clips_that_the_node_frees_meanwhile_are_no_fault(node, monkeypatch):
+    listed = stored_clips(node / "clips")
+    (node / "clips" / "abc-mic-1-0.clip").unlink()
+    monkeypatch.setattr("edge.clips.archive.stored_clips", lambda directory: listed)
+    assert [clip.name for clip in list_clips(node)] == ["abc-mic-1-1", "abc-mic-1-2"]
+    assert delete_clips(node, None) == [] and stored_clips(node / "clips") == []
 
 
 def test_a_node_without_clips_lists_none(tmp_path, capsys):

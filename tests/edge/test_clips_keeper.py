@@ -16,6 +16,7 @@ from edge.clock import UtcTime
 from edge.config import ClipsConfig
 from edge.errors import ClipError
 from edge.messages import MessageFactory
+from tests.edge.socket_broker import wait_until
 
 RATE_HZ = 16000
 HANG_S = 60.0
@@ -40,14 +41,14 @@ class Judge:
 class Node:
     """A keeper and what it publishes."""
 
-    def __init__(self, tmp_path, **settings):
+    def __init__(self, tmp_path, reserve_bytes=0, **settings):
         if not (tmp_path / "clips.pub").exists():
             make_key_files(tmp_path / "clips")
         config = ClipsConfig(True, str(tmp_path / "clips.pub"), ("siren",))._replace(**settings)
         self.folder, self.judge, self.told = tmp_path / "state" / "clips", Judge(), []
         self.key = read_secret_key(tmp_path / "clips.key")
         factory = MessageFactory("soundclr", "corner", "tiny-0", "boot", ("siren",), ("mic",))
-        self.shelf = Shelf(self.folder, config.quota_bytes, 1e6, reserve_bytes=0)
+        self.shelf = Shelf(self.folder, config.quota_bytes, 1e6, reserve_bytes=reserve_bytes)
         self.keeper = ClipKeeper(
             config, read_public_key(tmp_path / "clips.pub"), self.judge, self.shelf, factory, self._note, "corner"
         )
@@ -170,6 +171,11 @@ def test_a_disk_that_takes_nothing_is_named_and_taken_up_again_when_it_does(tmp_
         node.keeper.offer(offer(2))
         assert node.wait_for(2)[1]["clip"] == "boot-mic-1-2"
         assert node.keeper.health()["clips_state"] == "ok"
+
+
+def test_a_disk_that_would_take_nothing_is_told_of_before_there_is_a_clip(tmp_path):
+    with Node(tmp_path, reserve_bytes=1 << 62) as node:
+        assert wait_until(lambda: node.keeper.health()["clips_state"] == "full")
 
 
 def test_more_than_can_be_looked_at_is_withheld_at_once_and_nobody_waits(tmp_path):

@@ -145,6 +145,28 @@ def test_other_files_are_left_alone_and_leftovers_cleared_away(tmp_path):
     assert os.listdir(str(folder)) == ["notes.txt"] and shelf.bytes == 0
 
 
+def test_somebody_else_may_delete_at_any_moment(tmp_path, monkeypatch):
+    clocks, folder = Clocks(), tmp_path / "clips"
+    shelf = make_shelf(folder, clocks)
+    for name in ("a", "b"):
+        put(shelf, clocks, folder, name)
+    listed = stored_clips(folder)
+    (folder / "a.clip").unlink()
+    monkeypatch.setattr("edge.clips.shelf.stored_clips", lambda directory: listed)  # as it was a moment ago
+    shelf.put("c", b"x" * 400)
+    clocks.wall_s -= 365 * DAY_S
+    shelf.tidy()  # all of them are of the future now
+    assert names(folder) == ["b", "c"] and shelf.freed == 0
+
+
+def test_a_disk_that_would_take_no_clip_is_known_before_there_is_one(tmp_path):
+    shelf = make_shelf(tmp_path / "state" / "clips", Clocks(), reserve_bytes=1 << 62)
+    with pytest.raises(ShelfError) as caught:
+        shelf.check()
+    assert caught.value.state == "full" and not (tmp_path / "state").exists()
+    make_shelf(tmp_path / "state" / "clips", Clocks()).check()
+
+
 @pytest.mark.parametrize("name", ["", "../a", "a/b", ".a", "A", "a.b", "a\n", "x" * 200])
 def test_a_name_never_leads_out_of_the_folder(tmp_path, name):
     with pytest.raises(ValueError):
