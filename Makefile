@@ -116,7 +116,7 @@ package: wheel ## dist/soundclr-node.tar.gz: the wheel and what installs it as a
 
 clean: ## everything that the targets made
 	rm -rf .venv .venv-test .venv-3.6 .venv-home-assistant build dist .ci/logs .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -rf *.egg-info trainer/*.egg-info tests/contract/node_modules
+	rm -rf *.egg-info trainer/*.egg-info tests/contract/node_modules tests/dashboards/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
