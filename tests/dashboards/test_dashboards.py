@@ -172,6 +172,40 @@ def as_grafana_asks(query, **variables):
     return query
 
 
+def line_from(topic, payload):
+    """What the flow's function makes of one message; None where it makes nothing."""
+    if shutil.which("node") is None:
+        pytest.skip("Node.js is not installed")
+    flow = json.loads((DASHBOARDS / "node-red-flow.json").read_text(encoding="utf-8"))
+    (function,) = (node["func"] for node in flow if node.get("name") == "to line protocol")
+    program = "const made = new Function('msg', 'node', 'env', %s)(%s, {status() {}}, {get() {}});" % (
+        json.dumps(function),
+        json.dumps({"topic": topic, "payload": payload}),
+    )
+    program += "console.log(JSON.stringify(made && (made[0] || made[1]).payload));"
+    return json.loads(subprocess.run(["node", "-e", program], check=True, timeout=60, stdout=subprocess.PIPE).stdout)
+
+
+def test_no_stranger_s_message_becomes_another_point():
+    event = {"type": "event", "ts_ms": 1000, "node": "harbour", "source": "mic", "label": "siren", "phase": "end"}
+    event.update(duration_s=2.5, end_reason="quiet", replayed=False, score_max=None)
+    known = line_from("soundclr/harbour/mic/event", json.dumps(event))
+    assert known == (
+        "soundclr_event,node=harbour,source=mic,label=siren,phase=end "
+        'duration_s=2.5,end_reason="quiet",replayed=false 1000'
+    )
+    forged = "x duration_s=1 5\nsoundclr_event,node=market duration_s=9 6"
+    for name in ("node", "source", "label", "phase"):
+        for value in (forged, "back\\", "a" * 100, 5, {}):
+            assert line_from("soundclr/harbour/mic/event", json.dumps(dict(event, **{name: value}))) is None
+    assert line_from("soundclr/%s/status" % forged, "online") is None
+    for more in ({forged: 1}, {"loud": float("1e999")}):
+        text = json.dumps(dict(event, **more)).replace("Infinity", "1e999")
+        assert line_from("soundclr/harbour/mic/event", text) == known
+    text = line_from("soundclr/harbour/mic/event", json.dumps(dict(event, end_reason='"' + forged)))
+    assert text.count("\n") == 0 and text.startswith(known.split(" ")[0])
+
+
 def test_every_panel_of_the_grafana_dashboard_gets_an_answer(influx, publisher):
     now_s = time.time()
     publish_city(publisher, now_s)
