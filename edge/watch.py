@@ -10,7 +10,7 @@ from edge.config import MqttConfig
 from edge.connection import Connection, Received
 from edge.connection_errors import NoConnectionError, RefusedError, TlsError
 from edge.watch_model import WatchModel
-from edge.watch_view import event_line, render, status_line
+from edge.watch_view import event_line, plain, render, status_line
 
 __all__ = ["WatchModel", "Watcher", "render"]
 
@@ -59,7 +59,7 @@ class Watcher:
         """What was received, in a few lines."""
         model = self.model
         first = self._first_classification_s
-        events = ", ".join("%d %s" % (count, label) for label, count in sorted(model.events_started.items()))
+        events = ", ".join("%d %s" % (count, plain(label)) for label, count in sorted(model.events_started.items()))
         lines = [
             "%d messages, %d classifications from %d node(s)"
             % (model.messages, model.classifications, len(model.nodes)),
@@ -67,7 +67,7 @@ class Watcher:
             "first classification after %.1f s" % first if first is not None else "no classification came",
         ]
         if model.rubbish:
-            lines.append("%d messages could not be read; the last on %s" % (model.rubbish, model.last_rubbish))
+            lines.append("%d messages could not be read; the last on %s" % (model.rubbish, plain(model.last_rubbish)))
         return "\n".join(lines)
 
     def _run_until(self, is_over: Callable[[], bool], show: Callable[[], None], is_live: bool) -> None:

@@ -10,6 +10,7 @@ from edge.watch_levels import OF_NOW, OF_THE_MINUTE, LevelsSeen, levels_from
 _RECENT_EVENTS = 200
 _NODES = 200  # a shared broker may hold anything; what comes beyond is counted, not kept
 _SOURCES = 50
+_LABELS = 500
 _SCORE_PREFIX = "score_"
 
 
@@ -167,7 +168,8 @@ class WatchModel:
             self.events[known[0]] = event
         elif not known:
             self.events.append(event)
-            self.events_started[event.label] = self.events_started.get(event.label, 0) + 1
+            label = event.label if event.label in self.events_started or len(self.events_started) < _LABELS else "others"
+            self.events_started[label] = self.events_started.get(label, 0) + 1
         return [Update("event_" + phase, node_name, source_name, event)]
 
     def _node(self, name: str) -> NodeSeen:

@@ -301,6 +301,24 @@ def test_strangers_text_cannot_command_the_terminal():
         assert "\x1b" not in rendered(model)
 
 
+def test_strangers_text_cannot_command_the_terminal_at_the_end_either():
+    watcher = Watcher(MqttConfig(), io.StringIO())
+    event = Node().event("start")
+    values = dict(json.loads(event.payload.decode()), label="\x1b[2Jsiren\nfake line")
+    watcher.model.feed(event.topic, json.dumps(values).encode(), False)
+    watcher.model.feed("soundclr/\x1b[2J/status", b"rubbish", False)
+    assert "\x1b" not in watcher.summary() and len(watcher.summary().splitlines()) == 4
+
+
+def test_labels_without_end_are_counted_together():
+    model = WatchModel("soundclr")
+    event = Node().event("start")
+    for number in range(1000):
+        values = dict(json.loads(event.payload.decode()), label="l%d" % number, event_id=str(number), id=str(number))
+        model.feed(event.topic, json.dumps(values).encode(), False)
+    assert len(model.events_started) == 501 and model.events_started["others"] == 500
+
+
 def test_watcher_shows_a_nodes_life_over_mqtt():
     output = io.StringIO()
     with SocketBroker() as broker:
