@@ -73,7 +73,7 @@ def draw_day(day: Day, labels: Sequence[str], scale: LevelScale, options: Pictur
 
 
 def _write_title(figure: Any, day: Day, scale: LevelScale, options: PictureOptions) -> None:
-    site = options.site or "/".join(day.recorder.split("/")[-2:])
+    site = _shown(options.site or "/".join(day.recorder.split("/")[-2:]))
     weekday = local_clock(0.5 * (day.start_s + day.end_s), options.time_zone).strftime("%A")
     figure.text(0.115, 0.958, "%s   %s, %s" % (site, weekday, day.date), fontsize=14, fontweight="bold", va="center")
     calibration = scale.calibration
@@ -91,6 +91,11 @@ def _write_title(figure: Any, day: Day, scale: LevelScale, options: PictureOptio
     colour = "#333333" if calibration is not None else "#B00020"
     figure.text(0.115, 0.918, state, fontsize=8.5, color=colour, va="center")
     figure.text(0.985, 0.018, options.made_by, fontsize=6.5, color="#777777", ha="right", va="center")
+
+
+def _shown(text: str) -> str:
+    """Names as they are: to matplotlib what stands between two dollars is a formula, and not every name is text."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("$", "\\$")
 
 
 def _file_name(day: Day, taken: Sequence[str]) -> str:

@@ -92,6 +92,14 @@ def test_its_words_name_place_day_calibration_levels_and_events(holed_day):
     assert "siren" in words and "1 event, 60 min" in words and "2 events, 2 s" in words and "dog bark" not in words
 
 
+@pytest.mark.parametrize("site", ["5$ to 10^$", "a$b", "\\$x$", "caf\udce9"])
+def test_any_name_of_a_place_is_shown_as_it_is(holed_day, site):
+    (figure,) = draw(holed_day, options=PictureOptions(site, "made by a test"))
+    pixels_of(figure)  # matplotlib reads formulas as it draws
+    shown, is_formula = figure.texts[0]._preprocess_math(figure.texts[0].get_text())
+    assert shown.startswith(site.encode("utf-8", "backslashreplace").decode("utf-8") + "   ") and not is_formula
+
+
 def test_without_a_calibration_it_says_so_in_capitals_and_names_the_reach(tmp_path):
     (figure,) = draw([hours(tmp_path / "a.gz", 0, 24, measured=Measured(8000.0, ()))], calibration=None)
     words = words_of(figure)
