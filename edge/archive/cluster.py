@@ -140,6 +140,7 @@ def do_task(settings: JsonObject, task: str) -> Tuple[Optional[bytes], str, bool
         if getattr(_AT_HAND, "settings", None) != settings:
             if getattr(_AT_HAND, "worker", None) is not None:
                 _AT_HAND.worker.close()
+            _AT_HAND.worker = _AT_HAND.settings = None  # should the next one not open
             _AT_HAND.worker, _AT_HAND.settings = Worker(settings), settings
     except (EdgeError, EngineError) as error:
         return None, str(error), True

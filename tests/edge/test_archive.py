@@ -126,6 +126,15 @@ def test_a_machine_with_another_bundle_does_no_work(recordings, tmp_path):
     assert result is None and is_unusable and "put the same one on every machine" in complaint
 
 
+def test_after_work_that_it_could_not_do_a_machine_does_the_work_of_before(bundle, recordings, tmp_path):
+    config = settings_from_config(CONFIG, bundle)
+    reels = reels_of([inspect_file(str(recordings[0]), "file")])
+    expected = do_task(config, hear_task(reels[0]))
+    assert expected[0] is not None
+    assert do_task(dict(config, manifest_sha256="another"), hear_task(reels[0]))[2]
+    assert do_task(config, hear_task(reels[0])) == expected
+
+
 def test_each_file_by_itself_gets_the_answer_that_classify_prints(bundle, recordings, tmp_path):
     status, _, err = classify(
         *recordings[:3], "--bundle", bundle, "--separate-files", "--output", tmp_path / "out", "--format", "jsonl"
