@@ -168,7 +168,8 @@ class WatchModel:
             self.events[known[0]] = event
         elif not known:
             self.events.append(event)
-            label = event.label if event.label in self.events_started or len(self.events_started) < _LABELS else "others"
+            is_known = event.label in self.events_started or len(self.events_started) < _LABELS
+            label = event.label if is_known else "others"
             self.events_started[label] = self.events_started.get(label, 0) + 1
         return [Update("event_" + phase, node_name, source_name, event)]
 
