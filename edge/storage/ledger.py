@@ -164,7 +164,9 @@ class Ledger:
         return first_id + row - first_row
 
     def row_of(self, message_id: int) -> int:
-        """The row that has this id in the file."""
+        """The row that has this id in the file; the id itself, below every row, in a file that was not taken up."""
+        if not self._stretches:
+            return message_id
         stretches = [(first_id, first_row) for first_row, first_id in self._stretches]
         at = max(0, bisect.bisect_right(stretches, (message_id, 1 << 62)) - 1)
         first_id, first_row = stretches[at]

@@ -26,6 +26,7 @@ from edge.store import OpenEvent, Store, StoreCounts, StoredRow
 _LOGGER = logging.getLogger(__name__)
 _MEMORY_ROWS = 10000
 _CLOSE_S = 2.0
+_NEW_FILE_S = 20.0  # to save what can be saved of a damaged file, and to begin another
 _T = TypeVar("_T")
 
 
@@ -123,6 +124,7 @@ class SqliteStore(Store):
     def keepsakes(self, owner: str) -> Optional[List[bytes]]:
         """See Store.  What cannot be read is left out, and the writer is told."""
         with self._condition:
+            self._condition.wait_for(lambda: not self._writer.is_beginning_anew, _NEW_FILE_S)
             pending = [
                 (each.row, each.message.keepsake.content)
                 for each in self._ledger.pending.values()

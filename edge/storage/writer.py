@@ -70,6 +70,7 @@ class Writer:
         self.callback: Callable[[], None] = lambda: None
         self.left_open: List[OpenEvent] = []
         self.used_bytes = self.set_aside = 0
+        self.is_beginning_anew = False  # a file that is being made looks damaged to who reads it now
 
     def open(self) -> None:
         """Try the file, and begin to write.  Raises ConfigError: another process has it."""
@@ -164,6 +165,7 @@ class Writer:
             try:
                 work()
             except DamagedError as error:
+                self.is_beginning_anew = True
                 self._begin_anew(error)
         except DiskError as error:
             fault = error
@@ -185,7 +187,7 @@ class Writer:
         with self._condition:
             was, self._fault = self._fault, fault.state if fault is not None else ""
             self._retry_at_s = time.monotonic() + self._rhythm.retry_s
-            self._working_since_s = None
+            self._working_since_s, self.is_beginning_anew = None, False
             self._condition.notify_all()
         if fault is not None:
             level = logging.DEBUG if was == fault.state else logging.ERROR

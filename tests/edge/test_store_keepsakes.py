@@ -8,9 +8,11 @@ import pytest
 from edge.config import StoreConfig
 from edge.records import Keepsake, Message
 from edge.storage.database import NAME, Bookmark, Database, Entry
+from edge.storage.faults import DiskError
 from edge.storage.sqlite_store import SqliteStore
 from edge.storage.writer import Rhythm
 from edge.store import MemoryStore
+from tests.edge.socket_broker import wait_until
 
 SUMMARY = "soundclr/corner/%s/summary"
 PATIENCE_S = 60.0
@@ -133,6 +135,36 @@ def test_what_can_be_read_of_a_damaged_file_is_kept_on(tmp_path):
         assert numbers == sorted(set(numbers))
     with SqliteStore(tmp_path).open() as store:
         assert store.keepsakes("mic") == kept
+
+
+def test_a_disk_that_takes_nothing_at_the_start_keeps_no_source_from_hearing(tmp_path, monkeypatch):
+    with SqliteStore(tmp_path).open() as store:
+        for number in range(3):
+            store.put(message_with(number))
+
+    def refuse(_database):
+        raise DiskError("read-only file system", "read_only")
+
+    monkeypatch.setattr(Database, "open_for_writing", refuse)
+    with SqliteStore(tmp_path).open() as store:
+        store.put(message_with(3))
+        assert store.keepsakes("mic") == contents(0, 1, 2, 3)
+
+
+def test_what_was_saved_of_a_file_that_broke_meanwhile_is_given_before_anything_new_is_written(tmp_path):
+    patient = Rhythm(patience_s=PATIENCE_S, retry_s=0.05, look_s=0.05)
+    with SqliteStore(tmp_path, rhythm=patient).open() as store:
+        for number in range(3):
+            store.put(message_with(number))
+        assert store.flush(PATIENCE_S)
+        for stored in store.peek(10):  # so that none of them is saved, and the new file has no row yet
+            store.ack(stored.row)
+        with store._condition:
+            store._writer.note_damage("the reader found it", 0)
+        assert wait_until(lambda: store._writer.set_aside == 1, PATIENCE_S)
+        assert store.keepsakes("mic") == contents(0, 1, 2)
+        store.put(message_with(3))
+        assert store.keepsakes("mic") == contents(0, 1, 2, 3) and store.counts().set_aside == 1
 
 
 def test_keepsakes_that_are_none_are_left_behind(tmp_path):
