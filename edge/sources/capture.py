@@ -87,12 +87,12 @@ def _capture(arguments: argparse.Namespace, out: int) -> int:
         return _fail(out, faults.AMBIGUOUS, str(error))
     except (DeviceMissingError, _RefusedError) as error:
         return _fail(out, *_reason_for(error, arguments))
-    _write(out, framing.bytes_from_record(hello))
     settings = read_settings(arguments.settings) if arguments.settings else None
     keeper = SettingsKeeper(device.name, settings, proc=arguments.proc, sys=arguments.sys)
     hardware = keeper.take_report(_SETTINGS_WAIT_S)
     if hardware is not None and hardware.restored:
         captured.begin_anew()  # what came before was heard with other settings
+    _write(out, framing.bytes_from_record(hello))  # not before: from here on the parent counts silence as a stall
     while True:
         if hardware is not None:
             _write(out, framing.bytes_from_record(framing.Record(framing.HARDWARE, bytes_from_hardware(hardware))))
