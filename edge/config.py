@@ -66,6 +66,11 @@ class LevelsConfig(NamedTuple):
     noise_floor_db: Optional[float] = None  # of a calibrated source, LAeq: levels below it are under range
     noise_floor_dbfs: Optional[float] = None  # of one that is not calibrated
 
+    @property
+    def tells_bands(self) -> bool:
+        """Whether third octaves are in the messages."""
+        return self.enabled and self.third_octaves
+
 
 class EventsConfig(NamedTuple):
     """[events]: when windows become an event."""

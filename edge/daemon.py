@@ -68,7 +68,7 @@ class Daemon:
         self._supervision = Supervision(self._notifier)
         self._boot_id = boot_id = new_boot_id()
         names = [source.name for source in config.source]
-        bands = band_names() if config.levels.enabled and config.levels.third_octaves else ()
+        bands = band_names() if config.levels.tells_bands else ()
         if config.levels.enabled:
             scipy_signal()  # without it the node would fail at its first sound, when nobody looks any more
         self._factory = MessageFactory(

@@ -26,7 +26,7 @@ def is_new_node(old: Config, new: Config, *, is_same_model: bool) -> bool:
     return (
         not is_same_model
         or _of_node(old) != _of_node(new)
-        or old.levels.third_octaves != new.levels.third_octaves
+        or old.levels.tells_bands != new.levels.tells_bands
         or [source.name for source in old.source] != [source.name for source in new.source]
     )
 

@@ -143,5 +143,8 @@ def test_without_scipy_the_node_says_at_its_start_what_to_do(bundle, monkeypatch
 def test_third_octaves_are_in_every_message_so_they_need_a_node_that_begins_anew():
     old = Config(NodeConfig("corner"), (SourceConfig("tape", "file", path="street.wav"),))
     assert is_new_node(old, old._replace(levels=LevelsConfig(third_octaves=True)), is_same_model=True)
+    none = old._replace(levels=LevelsConfig(enabled=False, third_octaves=True))
+    assert is_new_node(none, old._replace(levels=LevelsConfig(third_octaves=True)), is_same_model=True)
+    assert not is_new_node(none, old._replace(levels=LevelsConfig(enabled=False)), is_same_model=True)
     other_floor = old._replace(levels=LevelsConfig(noise_floor_db=20.0))
     assert not is_new_node(old, other_floor, is_same_model=True) and changed_sources(old, other_floor) == ["tape"]
