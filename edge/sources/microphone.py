@@ -182,7 +182,8 @@ class MicrophoneSource(Source):
         try:
             record = process.read_record(max(0.0, min(wait_s, self._stall_at_s() - time.monotonic())))
             if record is not None:
-                self._last_record_s = time.monotonic()
+                if record.kind != framing.HARDWARE:  # controls may change as often as they like while no sound comes
+                    self._last_record_s = time.monotonic()
                 return self._take(record)
         except ChildEndedError:
             words = process.last_words() or "nothing"

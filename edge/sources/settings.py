@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LOOK_S = 60.0
 _WAIT_S = 1.0  # how soon the thread notices that it shall end
+_REST_S = 0.25  # from one look to the next: cards with a meter among their controls tell of changes without end
 _RESTORE_S = 60.0  # from one restoration to the next, after the first
 _MAX_SETTINGS_BYTES = 1 << 21
 
@@ -36,7 +37,7 @@ class SettingsKeeper:
         self._device, self._settings, self._proc, self._sys = device, settings, proc, sys
         self._reports: List[Hardware] = []  # the latest alone
         self._changed = threading.Condition()
-        self._restored_s = -float("inf")
+        self._restored_s = self._looked_s = -float("inf")
         self._latest: Optional[Hardware] = None
         threading.Thread(target=self._run, name="settings", daemon=True).start()
 
@@ -74,6 +75,7 @@ class SettingsKeeper:
         until_s = time.monotonic() + _LOOK_S
         while time.monotonic() < until_s:
             if controls.wait_for_change(_WAIT_S):
+                time.sleep(max(0.0, self._looked_s + _REST_S - time.monotonic()))
                 return
             is_due = time.monotonic() >= self._restored_s + _RESTORE_S
             if is_due and self._latest is not None and self._wrong(self._latest.controls):
@@ -92,6 +94,7 @@ class SettingsKeeper:
             self._report(found._replace(controls=tuple(now), restored=restored))
         else:
             self._report(found._replace(controls=tuple(now)))
+        self._looked_s = time.monotonic()
 
     def _wrong(self, controls: Sequence[Control]) -> List[Tuple[Control, Control]]:
         return [] if self._settings is None else differing(controls, self._settings.controls)
@@ -119,8 +122,8 @@ def restore(write: Write, wrong: Sequence[Tuple[Control, Control]]) -> List[Tupl
     """Write the values that should be.  Returns (key, what was done in words) of those that took it."""
     done = []
     for is_now, shall_be in wrong:
-        if not is_now.is_writable:
-            continue
+        if not is_now.is_writable or (is_now.kind, len(is_now.values)) != (shall_be.kind, len(shall_be.values)):
+            continue  # libasound aborts the process over a value too many
         try:
             write(is_now, shall_be.values)
         except AlsaError:

@@ -126,6 +126,13 @@ def _break_off():
     sys.exit(0)
 
 
+def _turn_for_ever():
+    """Controls that never rest, and no sound."""
+    for turn in range(10**9):
+        _hardware(turn % 16)
+        time.sleep(0.05)
+
+
 def _flood():
     line = b"ALSA lib pcm.c:8545:(snd_pcm_recover) no such device\n" * 1000
     while True:
@@ -141,6 +148,7 @@ AFTER_FIVE_BLOCKS = {
     "half": _break_off,
     "wrong_size": lambda: _write(framing.bytes_from_record(framing.Record(framing.AUDIO, b"\0" * 10, 0, 0, FRAMES))),
     "flood": _flood,
+    "restless": _turn_for_ever,
 }
 
 
@@ -197,7 +205,7 @@ def main():
         _fail(mode, "it is %s" % mode)
     if start == 1:
         _misbehave_at_once(mode)
-    if mode in ("hardware", "turned", "turned_back"):
+    if mode in ("hardware", "turned", "turned_back", "restless"):
         import tests.edge.calibrators  # noqa: F401 - takes a while, and must not after the greeting
     rate_hz = 48000 if mode == "other_rate" and start > 1 else RATE_HZ
     _hello(rate_hz, refused_rate_hz=11025 if mode == "refused_rate" else 0)

@@ -25,6 +25,7 @@ def microphone(tmp_path):
         ("wrong_size", faults.GARBLED),
         ("half", faults.DIED),
         ("flood", faults.STALL),
+        ("restless", faults.STALL),
         ("gone_once", faults.MISSING),
         ("missing", faults.MISSING),
         ("busy", faults.BUSY),

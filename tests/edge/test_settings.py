@@ -6,8 +6,9 @@ import time
 import pytest
 
 import edge.sources.alsa
+from edge.sources import settings
 from edge.sources.hardware import AlsaError
-from edge.sources.settings import SettingsKeeper
+from edge.sources.settings import SettingsKeeper, restore
 from tests.edge.calibrators import AGC, CARD, HARDWARE, SWITCH, VOLUME
 
 NAME = "Card: Mic (hw:3,0)"
@@ -17,7 +18,7 @@ _GUARD_S = 30.0  # hang guard
 class FakeCard:
     """A card's controls, of a class for each test: keepers of earlier tests end when they notice."""
 
-    volume, writes, fault, is_closed = 8, 0, None, False
+    volume, writes, fault, is_closed, is_restless, reads, waits = 8, 0, None, False, False, 0, 0
 
     def __init__(self, _name):
         self._seen = type(self).volume
@@ -26,6 +27,7 @@ class FakeCard:
         """As they stand."""
         if type(self).fault is not None:
             raise type(self).fault
+        type(self).reads += 1
         self._seen = type(self).volume
         return [VOLUME._replace(values=(self._seen, self._seen)), SWITCH, AGC]
 
@@ -38,9 +40,10 @@ class FakeCard:
     def wait_for_change(self, _timeout_s):
         """Whether the test has turned it."""
         time.sleep(0.005)
+        type(self).waits += 1
         if type(self).fault is not None:
             raise type(self).fault
-        return type(self).volume != self._seen
+        return type(self).is_restless or type(self).volume != self._seen
 
     def close(self):
         """Remember it."""
@@ -60,12 +63,12 @@ def keep(tmp_path, monkeypatch):
     monkeypatch.setattr(edge.sources.alsa, "CardControls", card)
     monkeypatch.setattr(edge.sources.alsa, "pcm_type_of", lambda name: "plug")
     here = CARD._replace(name="Card", vendor_id="", product_id="", serial="", port="")
-    settings = HARDWARE._replace(card=here, controls=(VOLUME, SWITCH, AGC))
+    calibrated = HARDWARE._replace(card=here, controls=(VOLUME, SWITCH, AGC))
 
-    def make(given=settings, device=NAME):
+    def make(given=calibrated, device=NAME):
         return SettingsKeeper(device, given, proc=str(tmp_path), sys="/none")
 
-    make.settings, make.card = settings, card
+    make.settings, make.card = calibrated, card
     yield make
     card.fault = AlsaError("the test is over")
 
@@ -142,3 +145,19 @@ def test_a_card_that_goes_while_it_is_watched_is_told(keep):
     assert _report(keeper).problem == ""
     keep.card.fault = AlsaError("gone")
     assert "gone" in _report(keeper).problem
+
+
+def test_a_card_that_tells_of_changes_without_end_is_not_read_without_end(keep, monkeypatch):
+    monkeypatch.setattr(settings, "_REST_S", _GUARD_S)
+    keep.card.is_restless = True
+    assert _report(keep()).problem == ""
+    _wait_until(lambda: keep.card.waits == 1)
+    assert keep.card.reads == 1
+
+
+def test_values_that_a_control_has_no_room_for_are_not_written():
+    written = []
+    other_kind = SWITCH._replace(name=VOLUME.name)
+    for shall_be in (VOLUME._replace(values=tuple(range(200))), other_kind):
+        assert restore(lambda *given: written.append(given), [(VOLUME, shall_be)]) == []
+    assert written == []
