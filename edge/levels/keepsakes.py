@@ -18,6 +18,7 @@ from edge.records import Calibration, Dating, JsonObject
 _VERSION = 1
 _MOST_BYTES = 1 << 16  # of one, unpacked
 _MOST = 1e15  # of a time in milliseconds
+_LEAST_MS = 1  # of a minute's part: what a step of the clock cuts off may be shorter
 _ENERGIES = ("heard_s", "overload_s", "under_range_s", "energy_a", "energy_c", "energy_z")
 _EXTREMES = ("lafmax_dbfs", "lafmin_dbfs", "lasmax_dbfs", "lcpeak_dbfs")
 _DIGITS = 8  # of an energy: 1e-7 dB
@@ -53,9 +54,10 @@ class KeepsakeError(ValueError):
 
 def keepsake_of_minute(minute: Period, dating: Optional[Dating]) -> bytes:
     """To be written with a minute's summary."""
+    length_ms = max(_LEAST_MS, int(round(1000.0 * (minute.end_s - minute.start_s))))
     values: JsonObject = {
         "v": _VERSION,
-        "minute": [int(round(1000.0 * minute.start_s)), int(round(1000.0 * (minute.end_s - minute.start_s)))],
+        "minute": [int(round(1000.0 * minute.start_s)), length_ms],
         "parts": [
             [_values_of_condition(condition), _values_of_totals(totals)] for condition, totals in minute.parts.items()
         ],

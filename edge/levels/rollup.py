@@ -47,6 +47,7 @@ class Rollup:
         self._told: Set[_Key] = set()  # before this start
         self._days = NoiseDays(calendar)
         self._held: Deque[bytes] = deque()  # keepsakes of minutes whose time is a guess
+        self._has_warned = False
 
     def add(self, minute: Period) -> None:
         """Take a minute whose time is true."""
@@ -58,7 +59,9 @@ class Rollup:
         """Take a minute whose time is a guess, as it is kept."""
         if len(self._held) >= _MOST_HELD:
             self._held.popleft()
-            _LOGGER.warning("roll-up: the clock has not been set for days; the oldest minute will be in no hour")
+            if not self._has_warned:  # a node that no time server ever reaches would say so each minute for years
+                self._has_warned = True
+                _LOGGER.warning("roll-up: the clock has not been set for days; what is older will be in no hour")
         self._held.append(keepsake)
 
     def date_held(self, utc_offset_s: float) -> None:

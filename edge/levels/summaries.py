@@ -108,6 +108,7 @@ class SourceSummaries:
         """No sound comes: hours and days that are over are told all the same."""
         now = self._clock.utc_now()
         if now.synced and not self._clock.is_of_recording:
+            self._date_held(now)
             self._tell_all(self._rollup.over_by(now.epoch_s - self._settle_s), now)
 
     def finish(self) -> None:
@@ -117,7 +118,8 @@ class SourceSummaries:
             self._tell_all(self._rollup.finish(), self._clock.utc_of(0.0))
 
     def _tell_minute(self, span: MinuteSpan) -> None:
-        minute = Period(span.start.epoch_s, span.end.epoch_s)
+        # a clock that is set back a little may end the first moments of a minute before they began
+        minute = Period(span.start.epoch_s, max(span.start.epoch_s, span.end.epoch_s))
         self._fill(minute, span.end_s)
         sounded_s = self._sounded_in(span)
         if sounded_s > 0.0:
@@ -130,9 +132,12 @@ class SourceSummaries:
             else:
                 self._rollup.hold(keepsake)
         if span.end.synced:
-            if span.end.monotonic_s is not None:
-                self._rollup.date_held(span.end.epoch_s - span.end.monotonic_s)
+            self._date_held(span.end)
             self._tell_all(self._rollup.over_by(span.end.epoch_s), span.end)
+
+    def _date_held(self, now: UtcTime) -> None:
+        if now.monotonic_s is not None:
+            self._rollup.date_held(now.epoch_s - now.monotonic_s)
 
     def _tell_all(self, told: Iterable[Told], now: UtcTime) -> None:
         for one in told:

@@ -46,6 +46,12 @@ def test_a_minute_is_given_back(seconds, seed, dating):
     assert after["laeq_dbfs"] == pytest.approx(before["laeq_dbfs"], abs=1e-6)
 
 
+def test_the_shortest_part_of_a_minute_is_given_back():
+    minute = Period(START_S, START_S + 0.0002)
+    kept = kept_from_bytes(keepsake_of_minute(minute, Dating("f00", 1234.5)))
+    assert kept.minute.start_s == START_S and 0.0 < kept.minute.end_s - START_S < 0.01
+
+
 def test_a_mark_is_given_back():
     mark = KeptMark("summary_hour", START_S)
     assert kept_from_bytes(keepsake_of_mark(mark)) == mark

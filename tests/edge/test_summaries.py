@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.levels.keepsakes import kept_from_bytes
 from edge.levels.local_day import LocalCalendar
 from edge.levels.totals import Condition
 from edge.records import Calibration
 from edge.redating import redate
-from tests.edge.level_frames import mean_level_of, street_of
+from tests.edge.level_frames import RATE_HZ, mean_level_of, street_of
 from tests.edge.summary_street import BOOTED_S, START_S, Machine, MeasuringSource, change
 
 MINUTE = "2026-11-01T12:%02d:00.000Z"
@@ -100,6 +101,37 @@ def test_an_hour_is_told_although_the_device_is_gone():
     (hour,) = source.told("summary_hour")
     assert (hour["start"], hour["end"]) == ("2026-11-01T12:00:00.000Z", "2026-11-01T13:00:00.000Z")
     assert hour["valid_percent"] == pytest.approx(100.0 * 300 / 3600, abs=0.01)
+
+
+def test_an_hour_of_unknown_time_is_told_once_the_clock_is_set_although_the_device_is_gone():
+    source = MeasuringSource(Machine(START_S + 3000.0, synced=False, error_s=-3.0e8))
+    source.hear(300)
+    source.summaries.break_off()
+    source.machine.true_s += 320.0
+    source.machine.synced, source.machine.error_s = True, 0.0
+    source.summaries.idle()
+    assert hour_of(source)["valid_percent"] == pytest.approx(100.0 * 300 / 3600, abs=0.01)
+
+
+def test_the_first_moments_of_a_minute_outlive_a_clock_that_is_set_back_a_little():
+    source = MeasuringSource(Machine(START_S + 59.02))
+    source.hear(1)
+    source.machine.error_s = -0.3
+    source.machine.true_s += 0.05
+    source.clock.observe(RATE_HZ, RATE_HZ, source.machine.system.now().monotonic_s - 0.05)
+    source.summaries.advance(1.0, 1.05)
+    source.summaries.break_off()
+    last = source.told()[-1]
+    assert last["start"] == last["end"] == "2026-11-01T12:01:00.000Z" and last["seconds_siren"] == 0.0
+    assert kept_from_bytes(source.kept[-1]).minute.start_s == START_S + 60.0
+
+
+def test_a_node_that_never_learns_the_time_says_once_that_no_hour_comes_of_it(monkeypatch, caplog):
+    monkeypatch.setattr("edge.levels.rollup._MOST_HELD", 2)
+    source = MeasuringSource(Machine(synced=False))
+    source.hear(600)
+    said = [record for record in caplog.records if "has not been set" in record.getMessage()]
+    assert len(said) == 1 and len(source.told()) >= 9
 
 
 def test_seconds_and_events_of_each_class_are_told_by_the_minute_in_which_they_lie():
