@@ -31,16 +31,17 @@ class Kept(NamedTuple):
 
 
 def save_record(state_directory: Path, record: CalibrationRecord) -> Path:
-    """Keep a record as its source's newest.  Returns its file.  Raises CalibrationError."""
+    """Keep a record as its source's newest.  Returns its file.  Raises CalibrationError: nothing is kept."""
+    content = _checked_bytes(record)
     folder = _folder_of(state_directory, record.source)
     temporary = folder / (".new-%d" % os.getpid())
     try:
-        for made in (folder.parent, folder):
+        for made in (state_directory, folder.parent, folder):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(bytes_from_record(record))
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             return _linked(temporary, folder, record.calibrated_on)
@@ -95,6 +96,18 @@ def load_history(state_directory: Path, source: str) -> List[Kept]:
         except CalibrationError as error:
             history.append(Kept(path, None, str(error)))
     return history
+
+
+def _checked_bytes(record: CalibrationRecord) -> bytes:
+    """As it is written; one that could not be read again would void the calibration before it."""
+    content = bytes_from_record(record)
+    try:
+        if len(content) > _MAX_BYTES:
+            raise HardwareError("longer than 2 MiB")
+        record_from_bytes(content)
+    except HardwareError as error:
+        raise CalibrationError("this calibration cannot be kept: %s" % error) from error
+    return content
 
 
 def _folder_of(state_directory: Path, source: str) -> Path:

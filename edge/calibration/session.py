@@ -6,6 +6,7 @@ to settle, and measured once. A second level is waited for in the same way.
 
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 from typing import Optional, Sequence, Tuple
@@ -111,16 +112,27 @@ def _settings_without_automatics(source: SourceConfig, state_directory: Path, te
     off = {one.control.key: one.off for one in found if one.off}
     controls = tuple(control._replace(values=off.get(control.key, control.values)) for control in hardware.controls)
     tell("switching off: %s" % ", ".join("%s, which is %s" % (o.control.label, o.control.shown()) for o in found))
-    path = state_directory / (".calibrating-%d.json" % os.getpid())
     settings = {"hardware": mapping_from_hardware(hardware._replace(controls=controls))}
     try:
-        state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_text(json.dumps(settings), encoding="ascii")
+        return _written(json.dumps(settings), state_directory)
     except OSError as error:
         raise CalibrationError(
             "nothing can be written in %s: %s; give a state directory with --state-dir"
             % (state_directory, error.strerror)
         ) from error
+
+
+def _written(text: str, state_directory: Path) -> Path:
+    """A file of our own; nothing is left of one that has no room."""
+    state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(".json", ".calibrating-", str(state_directory))
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+    except OSError:
+        path.unlink()
+        raise
     return path
 
 

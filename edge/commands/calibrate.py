@@ -1,6 +1,7 @@
 """`soundclr-edge calibrate`"""
 
 import argparse
+import datetime as dt
 import getpass
 import os
 import sys
@@ -73,7 +74,7 @@ def execute(arguments: argparse.Namespace) -> int:
     config = required_config(arguments.config)
     source = _chosen_source(config, arguments.source)
     directory = find_service_state_directory(arguments.state_dir)
-    operator = _text(arguments.operator or os.environ.get("SUDO_USER") or getpass.getuser(), "--operator")
+    operator = _text(arguments.operator or _user(), "--operator")
     instrument = _text(arguments.instrument, "--instrument")
     become_owner_of(directory)
     try:
@@ -107,6 +108,13 @@ def execute(arguments: argparse.Namespace) -> int:
 def _tell(line: str) -> None:
     sys.stderr.write("calibrate: %s\n" % line)
     sys.stderr.flush()
+
+
+def _user() -> str:
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # Python before and from 3.13: one without a name, as in a container
+        return "user %d" % os.getuid()
 
 
 def _chosen_source(config: Config, name: Optional[str]) -> SourceConfig:
@@ -173,7 +181,7 @@ def _duration_s(text: str) -> float:
 
 def _date(text: str) -> str:
     try:
-        return time.strftime("%Y-%m-%d", time.strptime(text, "%Y-%m-%d"))
+        return dt.datetime.strptime(text, "%Y-%m-%d").date().isoformat()
     except ValueError:
         raise argparse.ArgumentTypeError("%s; expected YYYY-MM-DD" % text) from None
 

@@ -11,6 +11,7 @@ import pytest
 import edge.clock
 from edge.calibration import save_record
 from edge.cli import main
+from edge.commands.calibrate import _date
 from edge.errors import ConfigError
 from edge.installation import become_owner_of
 from tests.edge.calibrators import RECORD
@@ -91,6 +92,21 @@ def test_without_the_time_of_day_a_date_is_asked_for(run, monkeypatch):
     monkeypatch.setattr(edge.clock, "is_system_clock_synchronised", lambda: False)
     status, _, said = run("--level-db", "94")
     assert status == 2 and "--date YYYY-MM-DD" in said and "not synchronised" in said
+
+
+@pytest.mark.parametrize("error", [KeyError("uid not found"), OSError("no name")])
+def test_a_user_without_a_name_gets_no_traceback(run, monkeypatch, error):
+    def fail():
+        raise error
+
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    monkeypatch.setattr("getpass.getuser", fail)
+    status, _, said = run()
+    assert status == 2 and "--level-db 94" in said
+
+
+def test_a_date_of_long_ago_is_four_digits_of_a_year():
+    assert _date("0999-1-2") == "0999-01-02"
 
 
 def test_an_operator_of_two_lines_is_refused(run):

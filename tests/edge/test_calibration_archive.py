@@ -34,6 +34,15 @@ def test_former_ones_stay_and_the_highest_number_counts_whatever_the_dates(tmp_p
     assert [kept.record.calibrated_on for kept in load_history(tmp_path, "mic")] == ["2026-10-01", "1970-01-01"]
 
 
+@pytest.mark.parametrize("wrong", [{"calibrated_on": "999-01-01"}, {"offset_db": 118.0}, {"operator": "a\nb"}])
+def test_what_could_not_be_read_again_is_not_kept_and_the_one_before_it_stays(tmp_path, wrong):
+    path = save_record(tmp_path / "state", RECORD)
+    with pytest.raises(CalibrationError, match="cannot be kept"):
+        save_record(tmp_path / "state", RECORD._replace(**wrong))
+    assert newest_record(tmp_path / "state", "mic") == path and os.listdir(str(path.parent)) == [path.name]
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+
+
 def test_a_source_that_never_was(tmp_path):
     assert newest_record(tmp_path, "mic") is None and load_history(tmp_path, "mic") == []
     assert not has_records(tmp_path, "mic")
