@@ -163,7 +163,7 @@ def _check_calibration(source: SourceConfig, state_directory: Optional[Path]) ->
     name, calibration = "calibration " + source.name, SourceCalibration(source, state_directory)
     if not calibration.settings_file:
         is_void = state_directory is not None and has_records(state_directory, source.name)
-        mend = "soundclr-edge calibrate --source %s" % source.name
+        mend = "stop the daemon, put the calibrator on: soundclr-edge calibrate --source %s --level-db 94" % source.name
         return CheckResult(name, not is_void, calibration.state.describe(), mend)
     microphone = source_from_config(source, settings_file=calibration.settings_file)  # as the daemon opens it
     with microphone:

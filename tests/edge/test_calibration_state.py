@@ -11,10 +11,13 @@ import pytest
 
 from edge.calibration import SourceCalibration, calibration_from_config, save_record
 from edge.calibration.state import difference, indirectness
+from edge.check import run_checks
+from edge.cli import build_parser
 from edge.config import Config, NodeConfig, SourceConfig
 from edge.listener import Listener
 from edge.messages import MessageFactory
 from edge.records import Calibration
+from edge.sources.devices import DeviceInfo
 from engines.bundle import load_bundle
 from tests.edge.calibrators import AGC, CARD, HARDWARE, RATE_HZ, RECORD, SOURCE, STREAM, SWITCH, VOLUME, tone
 from tests.edge.microphones import make_microphone, next_block
@@ -163,6 +166,18 @@ def test_a_report_that_is_none_costs_the_calibration_and_no_sound(microphone, tm
     with microphone("bad_hardware") as source:
         assert next_block(source).first_sample == 0
         assert source.counters["restarts"] == 0 and calibration.look(source) is None
+
+
+def test_check_says_how_to_mend_a_calibration_that_cannot_be_used(monkeypatch, tmp_path):
+    monkeypatch.setattr("edge.check.list_devices", lambda: [DeviceInfo(0, "Mic (hw:1,0)", 1, 48000, "ALSA", True)])
+    _kept(tmp_path).write_text("{")
+    config = tmp_path / "node.toml"
+    config.write_text('[node]\nname = "here"\n[mqtt]\nport = 1\n[[source]]\nname = "mic"\ntype = "microphone"\n')
+    (result,) = [one for one in run_checks(config, None, tmp_path) if one.name == "calibration mic"]
+    assert not result.ok and "damaged" in result.detail
+    _, _, command = result.mend.partition("soundclr-edge ")
+    arguments = build_parser().parse_args(command.split())
+    assert arguments.source == "mic" and arguments.level_db == [94.0] and "stop the daemon" in result.mend
 
 
 def test_a_damaged_record_is_told_and_hearing_goes_on(tmp_path, caplog):
