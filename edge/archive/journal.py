@@ -79,14 +79,22 @@ class Journal:
         return self.folder / _PARTS / key[:2] / (key + ".jsonl.gz")
 
     def has(self, key: str) -> bool:
-        """Whether a reel is finished.  A part that is not whole is none: it is removed."""
+        """Whether a reel is finished.  A part that is not whole is none: it is removed.
+
+        Raises:
+            UnreadablePartError: the disk does not say.
+            OutputError: it cannot be removed.
+        """
         path = self.path_of(key)
         if not path.exists():
             return False
         try:
             Part(str(path)).check_whole()
         except PartError:
-            path.unlink()
+            try:
+                path.unlink()
+            except OSError as error:
+                raise _output_error(path, error) from None
             return False
         return True
 

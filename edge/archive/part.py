@@ -21,6 +21,10 @@ class PartError(EdgeError):
     """A part that was not written whole, or by nobody we know."""
 
 
+class UnreadablePartError(EdgeError):
+    """A part that the disk does not give now; it may be whole all the same."""
+
+
 class Clip(NamedTuple):
     """The answer for a file that was heard by itself, as a whole."""
 
@@ -117,6 +121,7 @@ class Part:
 
     Raises:
         PartError: it is none, or not whole.
+        UnreadablePartError: the disk does not give it.
     """
 
     def __init__(self, path: str) -> None:
@@ -169,6 +174,10 @@ class Part:
                     if line.startswith(start):
                         yield json.loads(line)
         except (OSError, EOFError, ValueError, zlib.error) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # gzip's own complaints have none
+                raise UnreadablePartError(
+                    "%s: cannot be read (%s); mend that and give the same command again" % (self.path, error.strerror)
+                ) from None
             raise PartError(
                 "%s: cannot be read (%s); remove it, and its files are heard again" % (self.path, error)
             ) from None

@@ -1,6 +1,8 @@
 """`classify --output`: the same results however the work is shared out, and what came of each file."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from edge.archive.cluster import do_task
 from edge.archive.columns import TABLES, columns_of
 from edge.archive.journal import Journal
-from edge.archive.part import Part
+from edge.archive.part import Part, UnreadablePartError
 from edge.archive.reels import inspect_file, reel_key, reels_of
 from edge.archive.work import Worker, hear_task, settings_from_config
 from edge.classify import classify_file
@@ -227,6 +229,23 @@ def test_a_part_holds_what_it_was_given_and_one_cut_short_is_heard_again(bundle,
         assert part.reel == reel and list(part.labels) == LABELS and len(list(part.classifications())) > 10
         journal.path_of(key).write_bytes(content[: len(content) // 2])
         assert not journal.has(key) and not journal.path_of(key).exists()
+
+
+def test_a_part_that_the_disk_does_not_give_now_is_not_thrown_away(bundle, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with Journal(tmp_path / "out", settings_from_config(CONFIG, bundle)) as journal:
+        journal.write("a" * 32, b"hours of work")
+        with monkeypatch.context() as patched:
+            patched.setattr("gzip.open", fail)
+            with pytest.raises(UnreadablePartError):
+                journal.has("a" * 32)
+        assert journal.path_of("a" * 32).read_bytes() == b"hours of work"
+        assert not journal.has("a" * 32)  # what it gives is no part
+        journal.path_of("b" * 32).mkdir(parents=True)
+        with pytest.raises(UnreadablePartError):
+            journal.has("b" * 32)
 
 
 def test_every_column_is_described_beside_the_tables(tables):
