@@ -240,9 +240,10 @@ put_text() {
     fi
     say "writing $target"
     mkdir -p "$(dirname "$target")"
-    (umask 077 && printf '%s\n' "$1" >"$target.new")
-    chmod "$3" "$target.new"
-    mv "$target.new" "$target"
+    # one folder is the service's own: what it may have put there is not followed
+    rm -f "$target.new"
+    (umask "$(printf '%03o' $((0666 & ~0$3)))" && set -C && printf '%s\n' "$1" >"$target.new")
+    mv -T "$target.new" "$target"
 }
 
 main "$@"

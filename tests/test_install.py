@@ -102,6 +102,22 @@ def test_orin_gets_its_own_gpu_and_groups(tmp_path, wheel, release, python, jetp
     assert not [line for line in lines if "prof" in line]
 
 
+def test_files_get_their_modes_and_nothing_that_the_service_left_in_its_folder_is_followed(tmp_path, wheel):
+    root = lay_out(tmp_path / "pc")
+    state, victim = root / "var/lib/soundclr-edge", tmp_path / "shadow"
+    state.mkdir(parents=True)
+    victim.write_text("root's own\n")
+    victim.chmod(0o600)
+    (state / ".asoundrc.new").symlink_to(victim)
+    (state / ".asoundrc").symlink_to(tmp_path / "absent")
+    install(root, wheel, "--node-name", "corner-1")
+    assert victim.read_text() == "root's own\n" and victim.stat().st_mode & 0o777 == 0o600
+    assert not (state / ".asoundrc").is_symlink() and "streetmic" in (state / ".asoundrc").read_text()
+    modes = {".asoundrc": 0o644, "../../../etc/soundclr-edge/soundclr-edge.toml": 0o640}
+    assert {name: (state / name).stat().st_mode & 0o777 for name in modes} == modes
+    assert not list(root.rglob("*.new"))
+
+
 def test_any_debian_gets_an_environment_of_its_own_and_sound_alone(tmp_path, wheel):
     root = lay_out(tmp_path / "pc", system="Debian GNU/Linux 12 (bookworm)", nodes=["dri/renderD128"])
     said = install(root, wheel, "--node-name", "corner-1")
