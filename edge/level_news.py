@@ -3,7 +3,7 @@
 from typing import Callable, Dict, Iterable, Optional, Tuple
 
 from edge.clock import SourceClock
-from edge.levels.period import calibration_values
+from edge.levels.period import calibration_values, quality_values
 from edge.levels.told import told_levels
 from edge.levels.totals import Condition, LevelTotals, level_of
 from edge.messages import MessageFactory
@@ -97,15 +97,9 @@ class _Second:
     def values(self) -> JsonObject:
         """The fields of the message, without its times."""
         condition, totals = self._condition, self._totals
-        heard_s = totals.heard_s
         values = calibration_values([condition])
-        values["valid_percent"] = min(100.0, 100.0 * heard_s)
-        values["overload_percent"] = min(100.0, 100.0 * totals.overload_s / heard_s) if heard_s else 0.0
-        values["under_range_percent"] = (
-            min(100.0, 100.0 * totals.under_range_s / heard_s)
-            if heard_s and condition.noise_floor_dbfs is not None
-            else None
-        )
+        values["valid_percent"] = min(100.0, 100.0 * totals.heard_s)
+        values.update(quality_values({condition: totals}))
         values.update(told_levels(totals.levels(), condition.calibration))
         values.update(told_levels(self._bands, condition.calibration))
         return values

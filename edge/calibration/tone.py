@@ -11,14 +11,14 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from edge.levels.overload import FULL_SCALE
+
 FREQUENCY_HZ = 1000.0
 FREQUENCY_TOLERANCE = 0.02
 FLUCTUATION_DB = 0.2  # from the softest to the loudest half second
 DRIFT_DB = 0.1  # of the line through them
 HARMONICS_PERCENT = 2.0
 NOISE_PERCENT = 4.0
-FULL_SCALE = 32766.5 / 32768.0  # 16 bits reach 32767
-CLIPPED_DBFS = 20.0 * math.log10(FULL_SCALE)
 _BLOCK_S = 0.5
 _LEAST_BLOCKS = 2
 _BAND_HZ = (22.0, 20000.0)

@@ -10,6 +10,7 @@ from typing import Deque, Dict, Iterable, List, NamedTuple, Optional
 
 import numpy as np
 
+from edge.levels.totals import level_of
 from edge.records import EventChange, LevelFrame
 
 BACKGROUND_S = 60.0  # before an event, of which its background's LA90 is made
@@ -50,7 +51,7 @@ class _Loudness:
 
     @property
     def laeq_dbfs(self) -> Optional[float]:
-        return 10.0 * math.log10(self.energy_a / self.heard_samples) if self.energy_a > 0.0 else None
+        return level_of(self.energy_a, self.heard_samples)
 
 
 class _Event:

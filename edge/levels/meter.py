@@ -5,7 +5,6 @@ levels as energies, the C-weighted peak. What was lost is not glued over: after 
 begin anew, and nothing counts until they have settled.
 """
 
-import math
 from collections import deque
 from typing import Deque, List, Optional, Sequence, Tuple, Union
 
@@ -15,7 +14,7 @@ from edge.levels.filtering import ExponentialAverage, SectionFilter
 from edge.levels.overload import count_overloaded
 from edge.levels.peaks import PeakFinder
 from edge.levels.third_octaves import ThirdOctaves
-from edge.levels.totals import SILENCE
+from edge.levels.totals import level_of
 from edge.levels.weighting import a_from_c_sections, bandwidth_of_rate, weighting_sections
 from edge.records import LevelFrame
 
@@ -158,11 +157,11 @@ class LevelMeter:
                     float(energies["A"][i]),
                     float(energies["C"][i]),
                     float(energies["Z"][i]),
-                    _level(fast[part.stop - 1]) if is_fast and self._is_on_grid(end) else None,
-                    _level(highest[i]) if is_fast else None,
-                    _level(lowest[i]) if is_fast else None,
-                    _level(highest_slow[i]) if is_slow else None,
-                    _level(peak * peak),
+                    level_of(float(fast[part.stop - 1]), 1.0) if is_fast and self._is_on_grid(end) else None,
+                    level_of(float(highest[i]), 1.0) if is_fast else None,
+                    level_of(float(lowest[i]), 1.0) if is_fast else None,
+                    level_of(float(highest_slow[i]), 1.0) if is_slow else None,
+                    level_of(peak * peak, 1.0),
                     bands,
                 )
             )
@@ -197,7 +196,3 @@ class LevelMeter:
 
 def _unheard(first: int, end: int) -> LevelFrame:
     return LevelFrame(first, end, 0, 0, 0.0, 0.0, 0.0, None, None, None, None, None)
-
-
-def _level(mean_square: float) -> Optional[float]:
-    return 10.0 * math.log10(mean_square) if mean_square > SILENCE else None

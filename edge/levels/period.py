@@ -59,7 +59,7 @@ class Period:
         heard = {condition: totals for condition, totals in self.parts.items() if totals.heard_s > 0.0}
         values: JsonObject = {"start": self.start_s, "end": self.end_s, "replayed": False}
         values["valid_percent"] = _percent(self.heard_s + self.unmeasured_s, self.end_s - self.start_s)
-        values.update(_quality(heard))
+        values.update(quality_values(heard))
         values.update(_levels(heard))
         values.update(calibration_values(list(heard)))
         length_s = self.end_s - self.start_s
@@ -91,6 +91,18 @@ def calibration_values(conditions: List[Condition]) -> JsonObject:
     }
 
 
+def quality_values(parts: Dict[Condition, LevelTotals]) -> JsonObject:
+    """The fields that tell how much of the valid sound was too loud, or too quiet to be told from the noise."""
+    heard = {condition: totals for condition, totals in parts.items() if totals.heard_s > 0.0}
+    heard_s = sum(totals.heard_s for totals in heard.values())
+    knows_floor = bool(heard) and all(condition.noise_floor_dbfs is not None for condition in heard)
+    under_range_s = sum(totals.under_range_s for totals in heard.values())
+    return {
+        "overload_percent": _percent(sum(totals.overload_s for totals in heard.values()), heard_s),
+        "under_range_percent": _percent(under_range_s, heard_s) if knows_floor else None,
+    }
+
+
 def joined(parts: Dict[Condition, LevelTotals]) -> LevelTotals:
     """All of it, re full scale."""
     total = LevelTotals()
@@ -111,16 +123,6 @@ def joined_calibrated(parts: Dict[Condition, LevelTotals]) -> Optional[Tuple[Lev
     for totals, offset_db in zip(parts.values(), offsets_db):
         total.merge(totals, offset_db - offsets_db[0])
     return total, offsets_db[0]
-
-
-def _quality(heard: Dict[Condition, LevelTotals]) -> JsonObject:
-    heard_s = sum(totals.heard_s for totals in heard.values())
-    knows_floor = bool(heard) and all(condition.noise_floor_dbfs is not None for condition in heard)
-    under_range_s = sum(totals.under_range_s for totals in heard.values())
-    return {
-        "overload_percent": _percent(sum(totals.overload_s for totals in heard.values()), heard_s),
-        "under_range_percent": _percent(under_range_s, heard_s) if knows_floor else None,
-    }
 
 
 def _levels(heard: Dict[Condition, LevelTotals]) -> JsonObject:

@@ -123,3 +123,9 @@ def test_the_highest_level_between_two_times():
     assert levels.highest(0.0, 5.0) == pytest.approx(-59.5)
     assert levels.highest(4.0, 7.0) == pytest.approx(-19.5)
     assert levels.highest(11.0, 12.0) is None
+
+
+def test_what_filters_still_remember_of_sound_is_no_level():
+    levels = EventLevels(RATE_HZ, 10.0)
+    levels.push(frame(number, -50.0)._replace(energy_a=1e-110, lafmax_dbfs=None) for number in range(16))
+    assert levels.join(change("end", 0.0, 2.0)).laeq_dbfs is None
