@@ -1,8 +1,6 @@
 """What a configuration must fulfil beyond the types of its values, table by table."""
 
-import datetime as dt
 import re
-from typing import List, Tuple
 
 from edge.clips.voices import labels_of_voices
 from edge.config import (
@@ -16,19 +14,15 @@ from edge.config import (
     NodeConfig,
     PrometheusConfig,
     PublishConfig,
-    SourceConfig,
     StoreConfig,
     address_from_listen,
     calendar_of,
 )
 from edge.errors import ConfigError
-from edge.rfc3339 import epoch_s_from_rfc3339
-from edge.sources.start_time import FROM_FILE
+from edge.source_conditions import Conditions, source_conditions
 from engines.compile import PRECISION_NAMES
 from engines.errors import shown
 from engines.runtimes import RUNTIME_NAMES
-
-_Conditions = List[Tuple[bool, str]]  # what must be so, and what to say where it is not
 
 
 def check_config(config: Config) -> None:
@@ -50,7 +44,7 @@ def check_config(config: Config) -> None:
             raise ConfigError(complaint)
 
 
-def _conditions(config: Config) -> _Conditions:
+def _conditions(config: Config) -> Conditions:
     of_tables = (
         _node_conditions(config.node)
         + _mqtt_conditions(config.mqtt)
@@ -63,10 +57,10 @@ def _conditions(config: Config) -> _Conditions:
         + _prometheus_conditions(config.prometheus)
         + _clips_conditions(config.clips)
     )
-    return of_tables + [condition for source in config.source for condition in _source_conditions(source)]
+    return of_tables + [condition for source in config.source for condition in source_conditions(source)]
 
 
-def _node_conditions(node: NodeConfig) -> _Conditions:
+def _node_conditions(node: NodeConfig) -> Conditions:
     latitude, longitude = node.latitude_deg, node.longitude_deg
     return [
         (latitude is None or -90 <= latitude <= 90, "[node]: latitude_deg is %s; expected -90 to 90" % latitude),
@@ -77,7 +71,7 @@ def _node_conditions(node: NodeConfig) -> _Conditions:
     ]
 
 
-def _mqtt_conditions(mqtt: MqttConfig) -> _Conditions:
+def _mqtt_conditions(mqtt: MqttConfig) -> Conditions:
     return [
         (1 <= mqtt.port <= 65535, "[mqtt]: port is %d; expected 1 to 65535" % mqtt.port),
         (mqtt.host != "", "[mqtt]: host is empty; expected a name or an address"),
@@ -113,7 +107,7 @@ def _mqtt_conditions(mqtt: MqttConfig) -> _Conditions:
     ]
 
 
-def _home_assistant_conditions(config: Config) -> _Conditions:
+def _home_assistant_conditions(config: Config) -> Conditions:
     return [
         (
             not config.home_assistant.discovery
@@ -127,7 +121,7 @@ def _home_assistant_conditions(config: Config) -> _Conditions:
     ]
 
 
-def _model_conditions(model: ModelConfig) -> _Conditions:
+def _model_conditions(model: ModelConfig) -> Conditions:
     return [
         (
             model.runtime in RUNTIME_NAMES,
@@ -146,7 +140,7 @@ def _model_conditions(model: ModelConfig) -> _Conditions:
     ]
 
 
-def _level_conditions(config: Config) -> _Conditions:
+def _level_conditions(config: Config) -> Conditions:
     gate, levels = config.gate, config.levels
     return [
         (
@@ -173,7 +167,7 @@ def _level_conditions(config: Config) -> _Conditions:
     ]
 
 
-def _events_conditions(events: EventsConfig) -> _Conditions:
+def _events_conditions(events: EventsConfig) -> Conditions:
     return [
         (0 <= events.confirm_s <= 60, "[events]: confirm_s is %g; expected 0 to 60" % events.confirm_s),
         (
@@ -187,7 +181,7 @@ def _events_conditions(events: EventsConfig) -> _Conditions:
     ]
 
 
-def _publish_conditions(publish: PublishConfig) -> _Conditions:
+def _publish_conditions(publish: PublishConfig) -> Conditions:
     return [
         (
             min(publish.classification_interval_s, publish.state_interval_s, publish.health_interval_s) >= 0.1,
@@ -196,7 +190,7 @@ def _publish_conditions(publish: PublishConfig) -> _Conditions:
     ]
 
 
-def _store_conditions(store: StoreConfig) -> _Conditions:
+def _store_conditions(store: StoreConfig) -> Conditions:
     return [
         (store.kind in ("sqlite", "memory"), '[store]: kind is %s; expected "sqlite" or "memory"' % shown(store.kind)),
         (store.max_bytes >= 1000000, "[store]: max_bytes is %d; expected at least 1000000" % store.max_bytes),
@@ -204,7 +198,7 @@ def _store_conditions(store: StoreConfig) -> _Conditions:
     ]
 
 
-def _prometheus_conditions(prometheus: PrometheusConfig) -> _Conditions:
+def _prometheus_conditions(prometheus: PrometheusConfig) -> Conditions:
     return [
         (
             prometheus.listen == "" or address_from_listen(prometheus.listen) is not None,
@@ -214,7 +208,7 @@ def _prometheus_conditions(prometheus: PrometheusConfig) -> _Conditions:
     ]
 
 
-def _clips_conditions(clips: ClipsConfig) -> _Conditions:
+def _clips_conditions(clips: ClipsConfig) -> Conditions:
     voices = labels_of_voices(clips.labels)
     return [
         (
@@ -241,84 +235,3 @@ def _clips_conditions(clips: ClipsConfig) -> _Conditions:
 
 def _is_topic(text: str) -> bool:
     return bool(re.match(r"[^#+/\x00]+(/[^#+/\x00]+)*\Z", text))
-
-
-def _is_time(text: str) -> bool:
-    try:
-        epoch_s_from_rfc3339(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_date(text: str) -> bool:
-    try:
-        dt.datetime.strptime(text, "%Y-%m-%d")
-    except ValueError:
-        return False
-    return True
-
-
-def _calibration_conditions(source: SourceConfig, where: str) -> _Conditions:
-    offset_db, date, method = source.calibration_offset_db, source.calibrated_on, source.calibration_method
-    return [
-        (
-            source.type != "microphone" or (offset_db, date, method) == (None, "", ""),
-            where + "a microphone's calibration is made by soundclr-edge calibrate, which binds it to the microphone; "
-            'calibration_offset_db, calibrated_on and calibration_method belong to type "file" and "stdin"',
-        ),
-        (
-            len({offset_db is None, date == "", method == ""}) == 1,
-            where + "calibration_offset_db, calibrated_on and calibration_method go together; give all or none",
-        ),
-        (
-            offset_db is None or 40 <= offset_db <= 240,
-            where + "calibration_offset_db is %s; expected 40 to 240, 120 for instance" % offset_db,
-        ),
-        (date == "" or _is_date(date), where + "calibrated_on is %s; expected YYYY-MM-DD" % shown(date)),
-        (
-            method in ("", "calibrator", "data_sheet"),
-            where + 'calibration_method is %s; expected "calibrator" or "data_sheet"' % shown(method),
-        ),
-    ]
-
-
-def _source_conditions(source: SourceConfig) -> _Conditions:
-    where = "[[source]] %s: " % shown(source.name)
-    return _calibration_conditions(source, where) + [
-        (
-            source.type in ("microphone", "file", "stdin"),
-            where + 'type is %s; expected "microphone", "file" or "stdin"' % shown(source.type),
-        ),
-        (source.type != "file" or source.path != "", where + "a file needs path"),
-        (source.type == "file" or source.start_time == "", where + 'start_time belongs to type "file" alone'),
-        (
-            source.start_time in ("", FROM_FILE) or _is_time(source.start_time),
-            where + 'start_time is %s; expected a time as "2026-10-01T12:34:56Z", or "file"' % shown(source.start_time),
-        ),
-        (source.type == "file" or source.path == "", where + 'path belongs to type "file" alone'),
-        (
-            source.type != "stdin" or 8000 <= source.sample_rate_hz <= 192000,
-            where
-            + "sample_rate_hz is %d; standard input needs the stream's rate, 8000 to 192000" % source.sample_rate_hz,
-        ),
-        (
-            source.sample_rate_hz == 0 or 8000 <= source.sample_rate_hz <= 192000,
-            where + "sample_rate_hz is %d; expected 8000 to 192000, or 0 for the device's own" % source.sample_rate_hz,
-        ),
-        (
-            0 <= source.channels <= 64 and (source.channels > 0 or source.type == "microphone"),
-            where + "channels is %d; expected 1 to 64" % source.channels,
-        ),
-        (
-            source.channel >= -1
-            and (source.channels == 0 or source.channel < max(1, source.channels) or source.type == "file"),
-            where
-            + "channel is %d of %d; expected -1 (the mean of all) or an index from 0"
-            % (source.channel, source.channels),
-        ),
-        (
-            source.sample_format in ("s16le", "s24le", "s32le", "f32le"),
-            where + "sample_format is %s; expected s16le, s24le, s32le or f32le" % shown(source.sample_format),
-        ),
-    ]

@@ -4,10 +4,9 @@ Payloads are flat, compact JSON in UTF-8; the two status topics are bare words.
 """
 
 import json
-import math
 import re
 import threading
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from edge.clock import SourceClock, UtcTime, read_machine_boot_id
 from edge.levels.period import calibration_values
@@ -16,7 +15,6 @@ from edge.levels.totals import Condition
 from edge.message_fields import (
     BAND_PLACEHOLDER,
     COMMON_FIELDS,
-    KINDS,
     LABEL_PLACEHOLDER,
     SCHEMA_VERSION,
     SLUG_PATTERN,
@@ -24,8 +22,9 @@ from edge.message_fields import (
     Field,
 )
 from edge.message_types import MESSAGE_TYPES, MessageType
+from edge.message_values import encoded_value
 from edge.records import Classification, Dating, EventChange, JsonObject, Message
-from edge.rfc3339 import rfc3339_from_epoch, rfc3339_from_ms
+from edge.rfc3339 import rfc3339_from_ms
 from edge.sources.faults import Fault
 
 _SLUG = re.compile(SLUG_PATTERN + r"\Z")
@@ -133,7 +132,7 @@ class MessageFactory:
         if unknown:
             raise ValueError("message type %s has no fields %s" % (type_name, ", ".join(unknown)))
         topic = topic_of(type_name, self._root, self._node, source)
-        encoded = [(field.name, _encoded(type_name, field, values.get(field.name))) for field in fields]
+        encoded = [(field.name, encoded_value(type_name, field, values.get(field.name))) for field in fields]
         payload = self._common(type_name, topic, time, source)
         payload.update(encoded)
         return Message(topic, payload_from_values(payload), kind.qos, kind.retain, kind.durable, self._dating(time))
@@ -239,20 +238,6 @@ class MessageFactory:
         return {field.name: value for field, value in zip(COMMON_FIELDS, values)}
 
 
-class _Checked(NamedTuple):
-    accepts: Tuple[type, ...]
-    expected: str
-
-
-_TYPES = {
-    "text": _Checked((str,), "a string"),
-    "texts": _Checked((list, tuple), "strings"),
-    "flag": _Checked((bool,), "a bool"),
-    "switch": _Checked((str,), "ON or OFF"),
-    "count": _Checked((int,), "a whole number from 0"),
-}
-
-
 def _expanded(
     kind: MessageType, labels: Sequence[str], sources: Sequence[str], bands: Sequence[str]
 ) -> Tuple[Field, ...]:
@@ -265,48 +250,3 @@ def _expanded(
         )
         fields += [field._replace(name=name) for name in names]
     return tuple(fields)
-
-
-def _encoded(type_name: str, field: Field, value: Any) -> Any:
-    where = "message type %s, field %s is %r; expected " % (type_name, field.name, value)
-    if value is None:
-        if not field.nullable:
-            raise ValueError(where + "a value")
-        return None
-    kind = KINDS[field.kind]
-    if field.kind == "time":
-        return rfc3339_from_epoch(value.epoch_s if isinstance(value, UtcTime) else value)
-    if kind.decimals is not None:
-        return _encoded_number(where, kind.schema, kind.decimals, value)
-    return _encoded_word(where, field, value)
-
-
-def _encoded_word(where: str, field: Field, value: Any) -> Any:
-    expected = _TYPES[field.kind]
-    if not _is_of(expected.accepts, value):
-        raise ValueError(where + expected.expected)
-    allowed = field.choices or KINDS[field.kind].schema.get("enum")
-    if allowed and value not in allowed:
-        raise ValueError(where + "one of " + ", ".join(allowed))
-    if field.kind == "texts":
-        if not all(isinstance(item, str) for item in value):
-            raise ValueError(where + expected.expected)
-        return list(value)
-    if field.kind == "count" and value < 0:
-        raise ValueError(where + expected.expected)
-    return value
-
-
-def _is_of(accepts: Tuple[type, ...], value: Any) -> bool:
-    return isinstance(value, accepts) and (bool in accepts or not isinstance(value, bool))
-
-
-def _encoded_number(where: str, schema: JsonObject, decimals: int, value: Any) -> float:
-    if isinstance(value, (bool, str, bytes)):
-        raise ValueError(where + "a number")
-    number = round(float(value), decimals)  # float first: NumPy's scalars round and print otherwise
-    if not math.isfinite(number):
-        raise ValueError(where + "a finite number; what is not valid is null")
-    if not schema.get("minimum", number) <= number <= schema.get("maximum", number):
-        raise ValueError(where + "a number from %s to %s" % (schema.get("minimum"), schema.get("maximum", "any")))
-    return number + 0.0  # -0.0 becomes 0.0
