@@ -62,7 +62,8 @@ class LocalCalendar:
         if not self._last.day_s <= epoch_s < self._last.end_s:
             local = (_EPOCH + dt.timedelta(seconds=epoch_s)).replace(tzinfo=_utc()).astimezone(self._zone)
             date = local.replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0)
-            days = (self._day_of(date + dt.timedelta(days=each)) for each in (-1, 0, 1))
+            # two back: where a place goes over to the other side of the date line there is a date that never was
+            days = (self._day_of(date + dt.timedelta(days=each)) for each in (-2, -1, 0, 1))
             self._last = next(day for day in days if day.day_s <= epoch_s < day.end_s)
         return self._last
 

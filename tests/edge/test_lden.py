@@ -41,6 +41,16 @@ def hear(days, place, start_s, end_s, condition=Condition(), heard=1.0):
         days.add(minute_at(at_s, LEVELS[part], condition, heard))
 
 
+@pytest.mark.parametrize("starts", [BERLIN[1:], ("00:00", "12:00", "23:00")])
+@pytest.mark.parametrize("zone, date", [("Pacific/Apia", (2011, 12, 27)), ("Pacific/Kwajalein", (1993, 8, 18))])
+def test_every_moment_has_its_day_where_a_date_was_left_out(zone, date, starts):
+    place = LocalCalendar(zone, *starts)
+    for hour in range(6 * 24):
+        at_s = utc(*date) + 3600.0 * hour
+        day = place.day_at(at_s)
+        assert day.day_s <= at_s < day.end_s and place.last_ended(at_s).end_s <= day.day_s
+
+
 @pytest.mark.parametrize(
     "date, hours",
     [
