@@ -239,6 +239,8 @@ class Daemon:
         names = changed_sources(self._config, config)
         self._config = self._report.config = config
         self._announcer.change(config)
+        if isinstance(self._clips, ClipKeeper):
+            self._clips.take_key()
         _LOGGER.info(
             "new configuration: %s", "sources %s begin anew" % ", ".join(names) if names else "nothing changed"
         )

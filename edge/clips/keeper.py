@@ -11,9 +11,10 @@ import queue
 import threading
 import time
 from collections import deque
+from pathlib import Path
 from typing import Any, Callable, Deque, Dict, Optional
 
-from edge.clips.keys import PublicKey
+from edge.clips.keys import PublicKey, read_public_key
 from edge.clips.recorder import ClipOffer
 from edge.clips.sealed import SCHEMA, Clip, flac_from_samples, seal
 from edge.clips.shelf import Shelf, ShelfError, TooLargeError, stored_clips
@@ -69,6 +70,17 @@ class ClipKeeper:
     def open(self) -> None:
         """Begin."""
         self._thread.start()
+
+    def take_key(self) -> None:
+        """After a reload: the same file may hold another key by now."""
+        try:
+            key = read_public_key(Path(self._config.public_key_file))
+        except ClipError as error:  # it was there a moment ago, when the configuration was proven
+            _LOGGER.error("%s; clips stay encrypted to key %s", error, self._key.fingerprint.hex())
+            return
+        if key != self._key:
+            self._key = key
+            _LOGGER.info("clips are encrypted to key %s from now on", key.fingerprint.hex())
 
     def offer(self, offer: ClipOffer) -> None:
         """Look at it soon.  Never waits."""
@@ -170,7 +182,8 @@ class ClipKeeper:
         return "speech" if not self._detector.score(offer.samples, offer.sample_rate_hz) < SPEECH_THRESHOLD else ""
 
     def _write(self, offer: ClipOffer) -> str:
-        content = seal(Clip(self._about(offer), flac_from_samples(offer.samples, offer.sample_rate_hz)), self._key)
+        key = self._key
+        content = seal(Clip(self._about(offer), flac_from_samples(offer.samples, offer.sample_rate_hz)), key)
         try:
             self._shelf.put(offer.event_id, content)
         except TooLargeError as error:
@@ -184,7 +197,7 @@ class ClipKeeper:
             self._written += 1
         self._written_at_s.append(time.monotonic())
         _LOGGER.info("clip %s: kept, %d bytes", offer.event_id, len(content))
-        self._tell(offer, offer.event_id, None, len(content))
+        self._tell(offer, None, len(content), key)
         return ""
 
     def _about(self, offer: ClipOffer) -> JsonObject:
@@ -204,19 +217,25 @@ class ClipKeeper:
         with self._lock:
             self._withheld[reason] += 1
         _LOGGER.info("clip %s: not kept (%s)", offer.event_id, reason)
-        self._tell(offer, None, reason, None)
+        self._tell(offer, reason)
 
-    def _tell(self, offer: ClipOffer, name: Optional[str], withheld: Optional[str], size_bytes: Optional[int]) -> None:
+    def _tell(
+        self,
+        offer: ClipOffer,
+        withheld: Optional[str],
+        size_bytes: Optional[int] = None,
+        key: Optional[PublicKey] = None,
+    ) -> None:
         values = {
             "event_id": offer.event_id,
             "label": offer.label,
-            "clip": name,
+            "clip": offer.event_id if key is not None else None,
             "withheld": withheld,
             "start": offer.start,
             "end": offer.end,
             "duration_s": len(offer.samples) / float(offer.sample_rate_hz),
             "size_bytes": size_bytes,
-            "key": self._key.fingerprint.hex() if name is not None else None,
+            "key": key.fingerprint.hex() if key is not None else None,
             "replayed": False,
         }
         self._publish(self._factory.build("clip", offer.end, values, offer.source))

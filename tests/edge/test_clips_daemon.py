@@ -85,6 +85,38 @@ def run_node(bundle, tmp_path, **clips):
         return told
 
 
+def test_a_reload_takes_the_key_that_the_same_file_holds_now(bundle, tmp_path):
+    public_path, _ = make_key_files(tmp_path / "office")
+    other_path, other_secret_path = make_key_files(tmp_path / "other")
+    street(tmp_path / "street.wav")
+    stop, wanted = threading.Event(), threading.Event()
+    with SocketBroker() as broker:
+        clips = dict(enabled=True, public_key_file=str(public_path), labels=("low",), max_per_hour=3600)
+        config = config_of(bundle, tmp_path, broker.port, **clips)
+        config = config._replace(source=(config.source[0]._replace(loop=True),))
+        daemon = Daemon(config, bundle, "test", stop, state_directory=tmp_path / "state")
+        daemon.offer_reload(wanted, lambda: config)
+        thread = threading.Thread(target=daemon.run)
+        thread.start()
+
+        def keys_told():
+            told = [json.loads(one.payload.decode()) for one in list(broker.published) if one.topic.endswith("/clip")]
+            return [one["key"] for one in told if one["clip"] is not None]
+
+        try:
+            assert wait_until(keys_told, HANG_S)
+            os.replace(str(other_path), str(public_path))
+            wanted.set()
+            expected = read_secret_key(other_secret_path).fingerprint.hex()
+            assert wait_until(lambda: keys_told()[-1] == expected, HANG_S)
+        finally:
+            stop.set()
+            thread.join(HANG_S)
+        assert not thread.is_alive()
+        (newest,) = stored_clips(tmp_path / "state" / "clips")[-1:]
+        unseal(newest.path.read_bytes(), read_secret_key(other_secret_path), "newest")
+
+
 def test_a_clip_of_what_was_asked_for_is_on_the_node_and_opens_elsewhere(bundle, tmp_path):
     public_path, secret_path = make_key_files(tmp_path / "office")
     street(tmp_path / "street.wav")
