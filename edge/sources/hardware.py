@@ -142,7 +142,8 @@ def checked(kind: Any, values: Any, what: str) -> Dict[str, Any]:
         raise HardwareError("%s is %s, expected an object" % (what, reprlib.repr(values)))
     strange = sorted(set(values) ^ set(kind._fields))
     if strange:
-        raise HardwareError("%s %s %s" % (what, "has an unknown" if strange[0] in values else "lacks", strange[0]))
+        problem = "has an unknown" if strange[0] in values else "lacks"
+        raise HardwareError("%s %s %s" % (what, problem, reprlib.repr(strange[0])))
     for name, value in values.items():
         expected = _SIMPLE.get(kind.__annotations__[name])
         if expected is not None and not _is_of(value, expected):

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,11 @@ def write_recordings(folder, count, duration_s, first="2026-10-01T01:59:00", see
     return paths
 
 
+def _heed_interrupts():
+    """As in a terminal; a shell's background job, which the tests may be, hands on that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_classify(*arguments, **options):
     """The command, in a process of its own."""
     return subprocess.Popen(
@@ -52,7 +58,7 @@ def start_classify(*arguments, **options):
         stderr=subprocess.PIPE,
         universal_newlines=True,
         env=dict(os.environ, PYTHONPATH=str(ROOT)),
-        **options,
+        **dict({"preexec_fn": _heed_interrupts}, **options),
     )
 
 
