@@ -86,7 +86,7 @@ class Journal:
             OutputError: it cannot be removed.
         """
         path = self.path_of(key)
-        if not path.exists():
+        if not self.is_there(key):
             return False
         try:
             Part(str(path)).check_whole()
@@ -97,6 +97,16 @@ class Journal:
                 raise _output_error(path, error) from None
             return False
         return True
+
+    def is_there(self, key: str) -> bool:
+        """Whether there is a file of a reel's.  Raises OutputError: nobody may look."""
+        path = self.path_of(key)
+        try:
+            return path.exists()
+        except OSError as error:
+            raise OutputError(
+                "%s: cannot be looked at (%s); mend that and give the same command again" % (path, error.strerror)
+            ) from None
 
     def write(self, key: str, part: bytes) -> None:
         """Keep a part, whole or not at all.  Raises OutputError."""
@@ -127,8 +137,12 @@ class Journal:
             write_whole(mark, (text + "\n").encode("utf-8", "surrogateescape"))
             return
         try:
+            if not mark.is_file():  # a pipe would keep us waiting
+                raise ValueError("no file")
             found = json.loads(mark.read_text("utf-8"))
-        except ValueError as error:
+            if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
+                raise ValueError("no settings in it")
+        except (ValueError, RecursionError) as error:
             raise ConfigError("%s: is not ours or damaged (%s); give another --output" % (mark, error)) from None
         if found != self._settings:
             raise ConfigError(
@@ -167,9 +181,9 @@ def _without_paths(settings: JsonObject) -> JsonObject:
 
 
 def _difference(found: JsonObject, expected: JsonObject) -> str:
-    if not isinstance(found, dict) or found.get("schema") != expected["schema"]:
+    if found.get("schema") != expected["schema"]:
         return "version of this program"
-    theirs, ours = found.get("settings", {}), expected["settings"]
+    theirs, ours = found["settings"], expected["settings"]
     names = [name for name in ours if theirs.get(name) != ours[name]]
     words = {"manifest_sha256": "bundle", "model": "--hop-s"}
     return " and ".join(words.get(name, "[%s] of the configuration" % name) for name in names) or "configuration"

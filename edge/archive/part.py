@@ -126,12 +126,15 @@ class Part:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        header: List[Any] = next(self._rows(), ["nothing"])
-        if header[0] != "part" or header[1] != SCHEMA:
-            raise PartError("%s: no result of this program, or of another version; remove it" % path)
-        self.reel = reel_from_mapping(header[2])
-        self.labels: Tuple[str, ...] = tuple(header[3])
-        self.measured = Measured(header[4][0], tuple(header[4][1]))
+        try:
+            kind, schema, reel, labels, (bandwidth_hz, band_names) = next(self._rows(), ["nothing"])
+            if (kind, schema) != ("part", SCHEMA):
+                raise ValueError("no part of this version")
+            self.reel = reel_from_mapping(reel)
+            self.labels: Tuple[str, ...] = tuple(labels)
+            self.measured = Measured(bandwidth_hz, tuple(band_names))
+        except (TypeError, ValueError, LookupError):
+            raise PartError("%s: no result of this program, or of another version; remove it" % path) from None
 
     def classifications(self) -> Iterator[Classification]:
         """Windows, in the order of time."""
@@ -173,7 +176,7 @@ class Part:
                 for line in file:
                     if line.startswith(start):
                         yield json.loads(line)
-        except (OSError, EOFError, ValueError, zlib.error) as error:
+        except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
             if isinstance(error, OSError) and error.errno is not None:  # gzip's own complaints have none
                 raise UnreadablePartError(
                     "%s: cannot be read (%s); mend that and give the same command again" % (self.path, error.strerror)

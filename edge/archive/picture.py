@@ -2,6 +2,7 @@
 attaches to a report. The same day gives the same picture.
 """
 
+import contextlib
 import os
 import re
 from pathlib import Path
@@ -116,6 +117,8 @@ def _save(figure: Any, path: Path) -> None:
         canvas.print_png(str(new), metadata={"Software": None})
         os.replace(str(new), str(path))
     except OSError as error:
+        with contextlib.suppress(OSError):  # never made, or the disk refuses: it is overwritten next time
+            new.unlink()
         raise OutputError(
-            "%s: cannot be written (%s); make room and give the same command again" % (path, error)
+            "%s: cannot be written (%s); make room and give the same command again" % (path, error.strerror or error)
         ) from None

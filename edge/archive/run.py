@@ -84,7 +84,7 @@ def classify_archive(
                     _keep(outcome, reels[number], keys[number], journal, failed, complaints)
                     progress.done(number)
         progress.end()
-        kept = {reel.own[0].path: key for reel, key in zip(reels, keys) if journal.path_of(key).exists()}
+        kept = {reel.own[0].path: key for reel, key in zip(reels, keys) if journal.is_there(key)}
 
         def part_of(reel: Reel) -> Tuple[str, Part]:
             key = kept[reel.own[0].path]

@@ -1,6 +1,7 @@
 """`classify --output`: the same results however the work is shared out, and what came of each file."""
 
 import errno
+import gzip
 import json
 import os
 
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 from edge.archive.cluster import do_task
 from edge.archive.columns import TABLES, columns_of
 from edge.archive.journal import Journal
-from edge.archive.part import Part, UnreadablePartError
+from edge.archive.part import SCHEMA, Part, PartError, UnreadablePartError
 from edge.archive.reels import inspect_file, reel_key, reels_of
 from edge.archive.work import Worker, hear_task, settings_from_config
 from edge.classify import classify_file
 from edge.config import Config, NodeConfig, SourceConfig
+from edge.errors import ConfigError
 from tests.edge.archive_command import (
     RATE_HZ,
     ROOT,
@@ -246,6 +248,46 @@ def test_a_part_that_the_disk_does_not_give_now_is_not_thrown_away(bundle, tmp_p
         journal.path_of("b" * 32).mkdir(parents=True)
         with pytest.raises(UnreadablePartError):
             journal.has("b" * 32)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"null", b"[]", b'"x"', b'{"schema": 1}', b'{"schema": 1, "settings": null}', b'{"schema": 1, "settings": 5}',
+     b'{"schema": 1, "settings": ["levels"]}', b'{"schema": 1, "settings": "levels"}', b"[" * 100000, b"\xff", None],
+)  # fmt: skip
+def test_a_settings_file_that_is_none_is_named_and_the_folder_left_alone(bundle, tmp_path, content):
+    mark = tmp_path / "out" / "classify.json"
+    mark.parent.mkdir()
+    if content is None:
+        os.mkfifo(str(mark))  # nobody ever writes to it
+    else:
+        mark.write_bytes(content)
+    with pytest.raises(ConfigError, match="classify.json: is not ours or damaged .*; give another --output"):
+        Journal(tmp_path / "out", settings_from_config(CONFIG, bundle)).open()
+    assert content is None or mark.read_bytes() == content
+    assert not list((tmp_path / "out" / "parts").iterdir())
+
+
+@pytest.mark.parametrize("given", [{}, {"levels": None}, {"events": [1]}])
+def test_settings_of_another_shape_are_another_runs(bundle, tmp_path, given):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "classify.json").write_text(json.dumps({"schema": SCHEMA, "settings": given}))
+    with pytest.raises(ConfigError, match=r"was begun with another .*\[events\] of the configuration.*another folder"):
+        Journal(tmp_path / "out", settings_from_config(CONFIG, bundle)).open()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [["part"], ["part", SCHEMA], ["part", SCHEMA, {}, [], [None, []]], ["part", SCHEMA, {"lead": [], "own": [[1]],
+     "tail": []}, [], [None, []]], ["part", SCHEMA, 5, None, None], ["part", SCHEMA + 1, {}, [], [None, []]], ["hop", 1]],
+)  # fmt: skip
+def test_a_part_of_another_shape_is_heard_again(bundle, tmp_path, header):
+    with Journal(tmp_path / "out", settings_from_config(CONFIG, bundle)) as journal:
+        lines = json.dumps(header) + "\n" + json.dumps(["end"]) + "\n"
+        journal.write("a" * 32, gzip.compress(lines.encode("ascii")))
+        with pytest.raises(PartError, match="no result of this program, or of another version; remove it"):
+            Part(str(journal.path_of("a" * 32)))
+        assert not journal.has("a" * 32) and not journal.path_of("a" * 32).exists()
 
 
 def test_every_column_is_described_beside_the_tables(tables):
