@@ -26,21 +26,39 @@ _CLIENTS = 64
 def copy_page(target: Path) -> int:
     """Put the page's files into a folder; files of the same names are replaced, others stay.  Returns their number.
 
+    Whatever the umask, everybody may read them: the broker, or a web server, is another user. A folder that was there
+    before stays as its owner wants it.
+
     Raises PageError: the folder cannot be written.
     """
     copied = 0
     try:
+        _make_readable_folder(target)
         for file in sorted(path for path in PAGE_FOLDER.rglob("*") if path.is_file()):
             place = target / file.relative_to(PAGE_FOLDER)
-            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.parent != target:  # the page's own, perhaps of a copy that nobody could read
+                place.parent.mkdir(parents=True, exist_ok=True)
+                _open_to_readers(place.parent)
             shutil.copyfile(str(file), str(place))
-            place.chmod(0o644)  # the broker's own user reads them
+            place.chmod(0o644)
             copied += 1
     except OSError as error:
         raise PageError(
             "the page cannot be copied to %s (%s); give a folder that can be written" % (target, error)
         ) from error
     return copied
+
+
+def _make_readable_folder(folder: Path) -> None:
+    """With those above it, as far as they are missing."""
+    for path in reversed((folder, *folder.parents)):
+        if not path.is_dir():
+            path.mkdir()
+            _open_to_readers(path)
+
+
+def _open_to_readers(folder: Path) -> None:
+    folder.chmod(folder.stat().st_mode | 0o755)
 
 
 def page_address(host: str, port: int, broker: str = "", root: str = "") -> str:

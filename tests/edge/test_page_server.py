@@ -1,4 +1,5 @@
 import hashlib
+import os
 import re
 import urllib.error
 import urllib.request
@@ -71,6 +72,27 @@ def test_the_page_is_copied_whole_and_again_over_itself(tmp_path, capsys):
     with pytest.raises(PageError, match="cannot be copied to"):
         copy_page(tmp_path / "file")
     assert main(["page", "--copy", str(tmp_path / "file")]) == 2
+
+
+def test_whatever_the_umask_everybody_may_read_a_copy(tmp_path):
+    def modes(folder):
+        return {path.relative_to(tmp_path): path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+
+    made = tmp_path / "srv" / "www"
+    (tmp_path / "kept" / "vendor").mkdir(mode=0o700, parents=True)  # of a copy before
+    (tmp_path / "kept").chmod(0o750)
+    before = os.umask(0o077)
+    try:
+        copy_page(made)
+        copy_page(tmp_path / "kept")
+        copy_page(tmp_path / "new" / ".." / "kept")  # whoever climbs changes nothing where he has been
+    finally:
+        os.umask(before)
+    for folder in (tmp_path / "srv", tmp_path / "kept"):
+        assert {mode for path, mode in modes(folder).items() if not (tmp_path / path).is_dir()} == {0o644}
+        assert {mode for path, mode in modes(folder).items() if (tmp_path / path).is_dir()} == {0o755}
+    assert (tmp_path / "srv").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o750  # its owner's affair
 
 
 def test_the_command_says_where_the_page_is_and_serves_it_for_a_time(capsys):
