@@ -4,14 +4,15 @@
 
   const PHASES = ["start", "update", "end"];
   const LEVELS = ["laeq", "lafmax", "background_la90"];
+  const REMEMBERED = 20000; // events no longer kept that are known again, some 100 bytes each: a busy corner's month
 
   /** Feed it events' payloads; read `newest(count)`. */
   class EventLog {
     constructor(kept) {
       this.kept = kept;
       this.started = 0; // events heard of since the page was opened
-      this.dropped = 0; // of these, no longer kept
       this._events = new Map(); // by node, source and event_id
+      this._forgotten = new Map(); // phase and duration by the same, of those no longer kept; the longest gone first
     }
 
     /**
@@ -25,10 +26,11 @@
       if (!PHASES.includes(phase)) throw new Error("phase " + phase);
       if (!soundclr.isSlug(values.label)) throw new Error("label of an event");
       const key = node + "/" + source + "/" + text(values.event_id);
-      const known = this._events.get(key);
+      const known = this._events.get(key) || this._forgotten.get(key);
       const event = { key, node, source, phase, isNew: !known, ...describe(values, phase) };
       if (known && !isLater(event, known)) return null;
       if (!known) this.started += 1;
+      this._forgotten.delete(key);
       this._events.set(key, event);
       this._forgetOldest();
       return event;
@@ -54,7 +56,8 @@
         if (oldest === null || rank(event) < rank(oldest)) oldest = event;
       }
       this._events.delete(oldest.key);
-      this.dropped += 1;
+      this._forgotten.set(oldest.key, { phase: oldest.phase, duration_s: oldest.duration_s });
+      if (this._forgotten.size > REMEMBERED) this._forgotten.delete(this._forgotten.keys().next().value);
     }
   }
 

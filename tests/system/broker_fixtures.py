@@ -42,6 +42,7 @@ class Mosquitto:
         self._prefix, self._bind = list(prefix), bind
         self.host = bind  # where it is found
         self.port, self.tls_port, self.mutual_port, self.unused_port = free_ports(4)
+        self.awaited_ports = [self.port, self.tls_port]  # `start` returns once these answer
         self.server_certificate = "server"
         self._process: Any = None
         for user, password in PASSWORDS.items():
@@ -105,7 +106,7 @@ class Mosquitto:
                 stdout=log,
                 stderr=log,
             )
-        assert wait_until(lambda: all(_answers(self.host, port) for port in (self.port, self.tls_port))), (
+        assert wait_until(lambda: all(_answers(self.host, port) for port in self.awaited_ports)), (
             self.folder / "log"
         ).read_text()
         return self

@@ -27,6 +27,7 @@ class PageBroker(Mosquitto):
     def __init__(self, folder):
         super().__init__(folder)
         (self.web_port,) = free_ports(1)
+        self.awaited_ports.append(self.web_port)  # opened last: a browser is told no at once
         replaced = {
             "listener 1883\n": "",  # the tests' own are there
             "listener 9001\n": "listener %d 127.0.0.1\nsocket_domain ipv4\n" % self.web_port,

@@ -253,6 +253,39 @@ def test_an_event_is_one_row_however_often_and_in_whatever_order_it_comes(page_b
     assert window.page.inner_text("#announcer") == said  # history is not announced, nor what comes twice
 
 
+def test_history_that_comes_again_is_counted_once_however_much_of_it_there_is(page_broker, window):
+    """Straight into the log: what no longer has a place in it is known all the same, and an end ends it."""
+    page = window.open(page_broker.address)
+    seen = page.evaluate(
+        """() => {
+      const log = new soundclr.EventLog(300);
+      const event = (number, phase, duration_s) => ({
+        event_id: "e" + number, phase, label: "siren", ts_ms: 1.8e12 + number * 1000, duration_s, replayed: true });
+      const take = (number, phase, duration_s) => log.take("n", "mic", event(number, phase, duration_s));
+      for (let number = 0; number < 1000; number += 1) { take(number, "start", 0); take(number, "end", 1); }
+      const first = [log.started, log.size];
+      const kept = () => Array.from(log.all(), (one) => one.key).sort().join();
+      const before = kept();
+      let news = 0;
+      for (let number = 0; number < 1000; number += 1) {  // `history` sends them once more
+        for (const phase of ["start", "end"]) if (take(number, phase, phase === "end" ? 1 : 0)) news += 1;
+      }
+      const again = [log.started, log.size, news, kept() === before];
+      for (let number = 2000; number < 2301; number += 1) take(number, "start", 0);  // more sound than have a place
+      const late = take(2000, "end", 1);
+      const open = [log.started, log.size, late.phase, late.isNew];
+      for (let number = 3000; number < 60000; number += 1) take(number, "end", 1);
+      return { first, again, open, remembered: log._forgotten.size };
+    }"""
+    )
+    assert seen == {
+        "first": [1000, 300],
+        "again": [1000, 300, 0, True],
+        "open": [1301, 300, "end", False],
+        "remembered": 20000,
+    }
+
+
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
 
 
