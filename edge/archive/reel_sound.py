@@ -7,7 +7,7 @@ import numpy as np
 from edge.archive.reels import LEAD_S, TAIL_S, Reel, Take
 from edge.errors import SourceError
 from edge.records import AudioBlock, Gap
-from edge.sources.pcm import FullScaleGuard, mono_from_frames
+from edge.sources.pcm import FullScaleGuard, mono_from_frames, overloaded_frames
 from edge.sources.recording import Recording, open_recording
 
 _BLOCK_S = 1.0  # nobody waits for a block here, and each costs the same
@@ -50,9 +50,9 @@ class ReelSound:
             is_own = at >= self.first_own_sample
             began, heard, error = at, 0, ""
             try:
-                for samples in self._samples(take, first, end):
-                    yield self._block(samples, at, missing)
-                    at, heard, missing = at + len(samples), heard + len(samples), 0
+                for frames in self._frames(take, first, end):
+                    yield self._block(frames, at, missing)
+                    at, heard, missing = at + len(frames), heard + len(frames), 0
             except SourceError as failed:
                 error = str(failed)
             except OSError as failed:  # a disk that ails, a share that went away
@@ -70,17 +70,18 @@ class ReelSound:
             return
         for take in self._reel.tail:
             try:
-                for samples in self._samples(take, 0, min(take.frames, left)):
-                    yield self._block(samples, at, 0)
-                    at, left = at + len(samples), left - len(samples)
+                for frames in self._frames(take, 0, min(take.frames, left)):
+                    yield self._block(frames, at, 0)
+                    at, left = at + len(frames), left - len(frames)
             except (SourceError, OSError):
                 return  # its own reel complains of it
 
-    def _block(self, samples: np.ndarray, at: int, missing: int) -> AudioBlock:
+    def _block(self, frames: np.ndarray, at: int, missing: int) -> AudioBlock:
         gap = Gap("skipped", missing) if missing and at > missing else None
-        return AudioBlock(samples, self._rate_hz, at, at / float(self._rate_hz), gap)
+        samples, overloaded = mono_from_frames(frames, self._channel), overloaded_frames(frames, self._channel)
+        return AudioBlock(samples, self._rate_hz, at, at / float(self._rate_hz), gap, overloaded)
 
-    def _samples(self, take: Take, first: int, end: int) -> Iterator[np.ndarray]:
+    def _frames(self, take: Take, first: int, end: int) -> Iterator[np.ndarray]:
         recording = open_recording(take.path)
         try:
             _check_unchanged(take, recording)
@@ -91,7 +92,7 @@ class ReelSound:
                 frames = recording.read(min(end - first, int(_BLOCK_S * self._rate_hz)))
                 if not len(frames):
                     break
-                yield mono_from_frames(guard.check(frames, first, self._rate_hz), self._channel)
+                yield guard.check(frames, first, self._rate_hz)
                 first += len(frames)
             self._shortfall = recording.shortfall(first) if end == take.frames else ""
         finally:

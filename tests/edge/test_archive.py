@@ -279,7 +279,8 @@ def test_settings_of_another_shape_are_another_runs(bundle, tmp_path, given):
 @pytest.mark.parametrize(
     "header",
     [["part"], ["part", SCHEMA], ["part", SCHEMA, {}, [], [None, []]], ["part", SCHEMA, {"lead": [], "own": [[1]],
-     "tail": []}, [], [None, []]], ["part", SCHEMA, 5, None, None], ["part", SCHEMA + 1, {}, [], [None, []]], ["hop", 1]],
+     "tail": []}, [], [None, []]], ["part", SCHEMA, 5, None, None], ["part", SCHEMA + 1, {}, [], [None, []]],
+     ["hop", 1]],
 )  # fmt: skip
 def test_a_part_of_another_shape_is_heard_again(bundle, tmp_path, header):
     with Journal(tmp_path / "out", settings_from_config(CONFIG, bundle)) as journal:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import soundfile
 
 from edge.archive.level_tables import LevelTables
 from edge.archive.part import Measured, Part
@@ -119,6 +120,19 @@ def test_an_event_over_a_cut_has_the_mean_level_of_both_halves(tmp_path):
     assert row["laeq_dbfs"] == pytest.approx(10 * np.log10((1e-5 * 10 + 1e-4 * 20) / 30), abs=0.01)
     assert (row["lafmax_dbfs"], row["lafmax_db"], row["background_la90_dbfs"]) == (-35.0, 83.0, -50.0)
     assert row["score_max"] == 0.95 and 0.6 < row["score_mean"] < 0.8
+
+
+def test_overload_in_one_channel_of_two_is_told_of_a_recording_too(tmp_path):
+    frames = np.zeros((4 * RATE_HZ, 2), np.float32)
+    frames[:, 0] = 0.2 * np.sin(np.arange(len(frames)))
+    frames[int(2.3 * RATE_HZ), 1] = 1.0
+    soundfile.write(str(tmp_path / "two.wav"), frames, RATE_HZ, subtype="PCM_16")
+    worker = Worker(settings_from_config(CONFIG, write_tiny_bundle(tmp_path / "tiny")))
+    (reel,) = reels_of([inspect_file(str(tmp_path / "two.wav"), "")])
+    (tmp_path / "a.gz").write_bytes(worker.do(hear_task(reel)))
+    worker.close()
+    overloaded = [second.overload_samples for second in Part(str(tmp_path / "a.gz")).seconds()]
+    assert overloaded == [0, 0, RATE_HZ // 8, 0]
 
 
 @pytest.mark.parametrize("third_octaves", [False, True])

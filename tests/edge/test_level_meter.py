@@ -1,6 +1,8 @@
 """The meter as a whole: reference signals of the standard, gaps, silence, overload, and blocks of any size."""
 
 import math
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from hypothesis import strategies as st
 from edge.levels.meter import LevelMeter
 from edge.levels.weighting import magnitude_of_weighting
 from edge.sources.pcm import mono_from_frames, overloaded_frames
+from edge.sources.recording import open_recording
 
+RECORDINGS = Path(__file__).resolve().parents[1] / "fixtures"
 RATES_HZ = (44100, 48000, 96000)
 FULL_SCALE_SINE_DBFS = -3.0103
 
@@ -315,6 +319,65 @@ def test_crests_of_undistorted_sound_are_no_plateaus(rate_hz, frequency_hz, ampl
     )
     noisy = quantised(sine(frequency_hz, 2.0, rate_hz, amplitude) + noise)
     assert not any(frame.overload_samples for frame in measured(noisy, rate_hz))
+
+
+def in_codes_of(bits, samples):
+    """As a recording of so many bits gives them back."""
+    half = 2.0 ** (bits - 1)
+    return (np.clip(np.round(samples * half), -half, half - 1) / half).astype(np.float32)
+
+
+def in_mu_law(samples):
+    """G.711: 14 bits as a sign, a segment and sixteen steps in each."""
+    magnitudes = np.minimum(np.abs(samples) * 8192.0, 8158.0) + 33.0
+    steps = 2.0 ** (np.floor(np.log2(magnitudes)) - 4.0)
+    return (np.sign(samples) * ((np.floor(magnitudes / steps) + 0.5) * steps - 33.0) / 8192.0).astype(np.float32)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 22050, 48000])
+@pytest.mark.parametrize("frequency_hz", [16.0, 50.0, 440.0, 3000.0])
+@pytest.mark.parametrize("amplitude", [0.11, 0.5, 0.98])
+def test_steps_of_coarse_codes_are_no_overload(rate_hz, frequency_hz, amplitude):
+    sound = sine(frequency_hz, 2.0, rate_hz, amplitude)
+    for coarse in (in_codes_of(8, sound), in_codes_of(12, sound), in_mu_law(sound)):
+        assert not any(frame.overload_samples for frame in measured(coarse, rate_hz))
+    in_two_channels = mono_from_frames(np.stack([in_codes_of(8, sound), in_codes_of(8, 0.7 * sound)], axis=1), -1)
+    assert not any(frame.overload_samples for frame in measured(in_two_channels, rate_hz))
+
+
+@pytest.mark.parametrize("name", ["siren-111671", "dog-191687", "engine-186935", "rain-181766"])
+@pytest.mark.parametrize("peak", [0.3, 0.98])
+def test_a_street_in_8_bits_is_overloaded_where_it_was_clipped_and_nowhere_else(name, peak):
+    with closing(open_recording(RECORDINGS / (name + ".ogg"))) as recording:
+        sound, rate_hz = recording.read(recording.frames)[:, 0], recording.sample_rate_hz
+    sound = sound * (peak / np.max(np.abs(sound)))
+    assert not any(frame.overload_samples for frame in measured(in_codes_of(8, sound), rate_hz))
+    loud = 2.0 / peak * sound
+    clipped = [frame.overload_samples > 0 for frame in measured(in_codes_of(8, loud), rate_hz)]
+    beyond = [bool(np.max(np.abs(part)) >= 126.5 / 128.0) for part in in_eighths(loud, rate_hz)]
+    assert clipped[3:] == beyond[3:] and any(clipped)  # nothing counts before the filters have settled
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16, 24])
+def test_the_highest_code_of_any_format_is_full_scale_on_either_side(bits):
+    for code in (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1):
+        signal = in_codes_of(bits, sine(1000.0, 2.0, 48000, 0.5))
+        signal[60000] = np.float32(code / 2.0 ** (bits - 1))
+        frames = measured(signal, 48000)
+        assert [(i, frame.overload_samples) for i, frame in enumerate(frames) if frame.overload_samples] == [(10, 1)]
+        both = np.stack([signal, np.zeros_like(signal)], axis=1)
+        assert list(overloaded_frames(both, -1)) == [60000]
+
+
+def test_sound_of_8_bits_that_was_turned_down_after_it_was_clipped_is_overload():
+    clipped = in_codes_of(8, 0.5 * np.clip(sine(1000.0, 2.0, 22050, 1.5), -1.0, 1.0))
+    assert all(frame.overload_samples for frame in measured(clipped, 22050)[3:])
+
+
+def in_eighths(samples, rate_hz):
+    ends = [(number + 1) * rate_hz // 8 for number in range(len(samples) * 8 // rate_hz)]
+    parts = np.split(samples, ends)
+    return parts if len(parts[-1]) else parts[:-1]
 
 
 def test_noise_and_silence_are_no_overload():
