@@ -125,7 +125,7 @@ def minutes_of_starts(day_starts: str, evening_starts: str, night_starts: str) -
 def _names_near(name: str) -> List[str]:
     try:
         listed = pkgutil.get_data("tzdata", "zones")
-    except (ImportError, OSError):  # an older dateutil does without that package
+    except (ImportError, OSError):  # a distribution's dateutil, which takes the system's list
         return []
     names = listed.decode("ascii", "replace").split() if listed else []
     by_spelling = {each.lower(): each for each in names}

@@ -116,6 +116,15 @@ def test_every_moment_lies_in_one_part_of_one_local_day(zone, moment):
     assert place.day_at(day.day_s - 1.0).end_s == day.day_s
 
 
+@pytest.mark.parametrize("year", [2026, 2040, 2100])
+def test_a_summer_s_day_begins_by_summer_time_in_every_year(year):
+    """Rules beyond 2037, and of small files all rules, stand where readers of the first format do not look."""
+    day = LocalCalendar(*BERLIN).day_at(utc(year, 7, 1, 12))
+    assert (day.date, day.day_s) == ("%d-07-01" % year, utc(year, 7, 1, 5))
+    day = LocalCalendar(*BERLIN).day_at(utc(year, 12, 1, 12))
+    assert (day.date, day.day_s) == ("%d-12-01" % year, utc(year, 12, 1, 6))
+
+
 def test_below_three_quarters_of_valid_sound_there_is_no_level():
     place, days = LocalCalendar(*BERLIN), NoiseDays(LocalCalendar(*BERLIN))
     day = place.day_at(utc(2026, 6, 15, 12))
