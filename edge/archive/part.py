@@ -127,7 +127,8 @@ class Part:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            kind, schema, reel, labels, (bandwidth_hz, band_names) = next(self._rows(), ["nothing"])
+            header: Any = next(self._rows(), ["nothing"])
+            kind, schema, reel, labels, (bandwidth_hz, band_names) = header
             if (kind, schema) != ("part", SCHEMA):
                 raise ValueError("no part of this version")
             self.reel = reel_from_mapping(reel)
