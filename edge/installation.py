@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from edge.errors import ConfigError
+from engines.whole_file import write_whole
 
 _OF_SERVICE = Path("/var/lib/soundclr-edge")
 _DEVICE_GROUPS = ("audio", "video", "render")  # as install.sh gives them to the service
@@ -74,9 +75,7 @@ def read_installation_id(directory: Path) -> str:
     try:
         if not path.exists():
             directory.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name("%s.%d" % (path.name, os.getpid()))
-            temporary.write_text(uuid.uuid4().hex[:8] + "\n", encoding="ascii")
-            os.replace(str(temporary), str(path))
+            write_whole(path, uuid.uuid4().hex[:8].encode("ascii") + b"\n")
         found = path.read_text(encoding="ascii").strip()
     except (OSError, ValueError) as error:
         raise ConfigError(

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Optional
 
+from engines.whole_file import write_whole
+
 _LOGGER = logging.getLogger(__name__)
 STEADY_S = 60.0  # a start that lasts so long was a good one
 _PATIENCE = 3  # so many failed starts cost no waiting: the service manager's own pause is enough
@@ -50,9 +52,7 @@ class StartHistory:
         if self._path is None:
             return
         try:
-            temporary = self._path.with_suffix(".new")
-            temporary.write_text("%d\n" % failures, "ascii")
-            os.replace(str(temporary), str(self._path))
+            write_whole(self._path, b"%d\n" % failures)
         except OSError as error:
             _LOGGER.warning("failed starts cannot be counted in %s: %s", self._path, error)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
 from engines.errors import CompileError
+from engines.whole_file import LEFTOVERS, write_whole
 
 _LOGGER = logging.getLogger(__name__)
 _SCHEMA = 1  # raise it whenever the way of building changes: older engines are then built anew
@@ -125,6 +126,8 @@ class EngineCache:
                     )
                 on_wait()
                 time.sleep(_LOCK_POLL_S)
+            for leftover in self.directory.glob(LEFTOVERS):
+                _remove(leftover)  # megabytes, of a build that was cut off
             yield
         finally:
             os.close(lock)  # and the lock with it
@@ -173,18 +176,10 @@ class EngineCache:
         self._write_file(_sidecar_of(path), (json.dumps(values, indent=1, sort_keys=True) + "\n").encode("utf-8"))
 
     def _write_file(self, path: Path, content: bytes) -> None:
-        temporary = path.with_name(".%s.%d" % (path.name, os.getpid()))
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _remove(temporary)
-            descriptor = os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(str(temporary), str(path))
+            write_whole(path, content, 0o600)
         except OSError as error:
-            _remove(temporary)
             raise _unwritable(self.directory, error) from error
 
     def _remove_replaced(self, key: EngineKey) -> None:

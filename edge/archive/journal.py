@@ -4,17 +4,16 @@ A part is written under another name, synced and renamed, so it is whole or not 
 a run that was killed anywhere goes on with the reels that have no part.
 """
 
-import contextlib
 import fcntl
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, Optional
 
 from edge.archive.part import SCHEMA, Part, PartError
 from edge.errors import ConfigError, EdgeError
 from edge.records import JsonObject
+from engines.whole_file import LEFTOVERS, write_whole
 
 _MARK = "classify.json"
 _PARTS = "parts"
@@ -52,7 +51,7 @@ class Journal:
             self._claim()
             (self.folder / _PARTS).mkdir(exist_ok=True)
             self._compare_settings()
-            for left in (self.folder / _PARTS).glob("*/.*.new"):
+            for left in list(self.folder.glob(LEFTOVERS)) + list((self.folder / _PARTS).glob("*/" + LEFTOVERS)):
                 left.unlink()
         except OSError as error:
             self.close()
@@ -110,8 +109,7 @@ class Journal:
 
     def write(self, key: str, part: bytes) -> None:
         """Keep a part, whole or not at all.  Raises OutputError."""
-        path = self.path_of(key)
-        write_whole(path, part)
+        _write(self.path_of(key), part)
 
     def _refuse_strange_folder(self) -> None:
         names = [path.name for path in self.folder.iterdir() if not path.name.startswith(".")]
@@ -134,7 +132,7 @@ class Journal:
         mark = self.folder / _MARK
         if not mark.exists():
             text = json.dumps(self._settings, sort_keys=True, indent=1)
-            write_whole(mark, (text + "\n").encode("utf-8", "surrogateescape"))
+            _write(mark, (text + "\n").encode("utf-8", "surrogateescape"))
             return
         try:
             if not mark.is_file():  # a pipe would keep us waiting
@@ -151,19 +149,11 @@ class Journal:
             )
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a power cut.  Raises OutputError."""
-    new = path.with_name(".%s.new" % path.name)
+def _write(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(exist_ok=True)
-        with open(str(new), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(str(new), str(path))
+        write_whole(path, content)
     except OSError as error:
-        with contextlib.suppress(OSError):  # where the disk says no to this as well the next run removes it
-            new.unlink()
         raise _output_error(path, error) from None
 
 

@@ -2,7 +2,6 @@
 attaches to a report. The same day gives the same picture.
 """
 
-import contextlib
 import os
 import re
 from pathlib import Path
@@ -15,6 +14,7 @@ from edge.archive.level_rows import LevelScale
 from edge.archive.panels import draw_events, draw_holes, draw_levels, draw_spectrum, label_time
 from edge.archive.picture_options import PictureOptions
 from edge.errors import ConfigError
+from engines.whole_file import replacing
 
 _WIDTH_IN, _HEIGHT_IN, _DPI = 11.7, 8.3, 150  # A4 across
 _STYLE: Any = {  # mypy would want each name as a literal
@@ -111,14 +111,11 @@ def _file_name(day: Day, taken: Sequence[str]) -> str:
 def _save(figure: Any, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    new = path.with_name(".%s.new" % path.name)
+    canvas: Any = FigureCanvasAgg(figure)
     try:
-        canvas: Any = FigureCanvasAgg(figure)
-        canvas.print_png(str(new), metadata={"Software": None})
-        os.replace(str(new), str(path))
+        with replacing(path) as new:
+            canvas.print_png(str(new), metadata={"Software": None})
     except OSError as error:
-        with contextlib.suppress(OSError):  # never made, or the disk refuses: it is overwritten next time
-            new.unlink()
         raise OutputError(
             "%s: cannot be written (%s); make room and give the same command again" % (path, error.strerror or error)
         ) from None

@@ -1,9 +1,7 @@
 """Tables as files: CSV, JSON lines or Parquet, row by row, whole or not at all."""
 
-import contextlib
 import csv
 import json
-import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Sequence, TextIO, Tuple
@@ -13,6 +11,7 @@ from edge.errors import ConfigError
 from edge.message_fields import KINDS, Field
 from edge.records import JsonObject
 from edge.rfc3339 import rfc3339_from_epoch
+from engines.whole_file import replacing
 
 FORMATS = ("csv", "jsonl", "parquet")
 _ROW_GROUP = 65536
@@ -40,23 +39,17 @@ def write_table(folder: Path, name: str, form: str, columns: Sequence[Field], ro
         OutputError: the disk does not take it; what was there stays.
     """
     path = Path(folder) / ("%s.%s" % (name, form))
-    new = path.with_name(".%s.new" % path.name)
     try:
-        with _WRITERS[form](new, columns) as writer:
+        with replacing(path) as new, _WRITERS[form](new, columns) as writer:
             count = 0
             for row in rows:
                 writer.write([_rounded(column, row.get(column.name)) for column in columns])
                 count += 1
-        os.replace(str(new), str(path))
     except OSError as error:
-        _remove(new)
         raise OutputError(
             "%s: cannot be written (%s); what was heard is kept: make room and give the same command again"
             % (path, error.strerror or error)
         ) from None
-    except BaseException:
-        _remove(new)
-        raise
     return count
 
 
@@ -70,7 +63,7 @@ class _TableWriter(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Everything on the disk."""
+        """Everything written."""
 
     def __enter__(self) -> "_TableWriter":
         return self
@@ -87,12 +80,8 @@ class _TextWriter(_TableWriter):
         )
 
     def close(self) -> None:
-        """Everything on the disk."""
-        try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        finally:
-            self._file.close()
+        """Everything written."""
+        self._file.close()
 
     def _texts(self, values: List[Any]) -> List[Any]:
         return [
@@ -152,13 +141,11 @@ class _ParquetWriter(_TableWriter):
             self._flush()
 
     def close(self) -> None:
-        """Everything on the disk."""
+        """Everything written."""
         try:
             self._flush()
         finally:
             self._file.close()
-        with open(str(self._path), "rb") as file:
-            os.fsync(file.fileno())
 
     def _native(self, column: Field, value: Any) -> Any:
         if value is None:
@@ -184,8 +171,3 @@ def _rounded(column: Field, value: Any) -> Any:
     if value is None or decimals is None:
         return value
     return round(float(value), decimals)
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # never made, or the disk refuses: it is overwritten next time
-        path.unlink()

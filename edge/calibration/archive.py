@@ -13,6 +13,7 @@ from typing import List, NamedTuple, Optional
 from edge.calibration.record import CalibrationRecord, bytes_from_record, record_from_bytes
 from edge.errors import EdgeError
 from edge.sources.hardware import HardwareError
+from engines.whole_file import sync
 
 _NAME = re.compile(r"(\d{4,9})-\d{4}-\d{2}-\d{2}\.json\Z")
 _MAX_BYTES = 1 << 21
@@ -137,11 +138,7 @@ def _linked(temporary: Path, folder: Path, date: str) -> Path:
             os.link(str(temporary), str(path))
         except FileExistsError:
             continue
-        descriptor = os.open(str(folder), os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(folder)
         return path
 
 

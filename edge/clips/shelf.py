@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Callable, Dict, Iterator, List, NamedTuple, Set
 
 from edge.clips.sealed import SUFFIX
-from edge.storage.database import sync_directory
+from engines.whole_file import LEFTOVERS, write_whole
 
 FOLDER = "clips"
 RESERVE_BYTES = 1 << 28  # left free on the disk: the store of events comes first
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,120}\Z")
-_TEMPORARY = ".new"
 _UNTRUE_AGE_S = 60.0  # a clip from the future: its time is not to be believed
 
 
@@ -89,7 +88,7 @@ class Shelf:
             os.chmod(str(self.directory), 0o700)  # whatever the umask, and whoever made it
             self._check_space(self.directory, len(content))
             self._free(self._quota_bytes - len(content))
-            self._write(name, content)
+            write_whole(self.directory / (name + SUFFIX), content, 0o600)
         self._seen[name] = self._monotonic_s()
         if not self._is_synced():
             self._undated.add(name)
@@ -114,23 +113,6 @@ class Shelf:
         disk = os.statvfs(str(folder))
         if disk.f_bavail * disk.f_frsize - wanted_bytes < self._reserve_bytes:
             raise OSError(errno.ENOSPC, "less than %d MB would stay free" % (self._reserve_bytes >> 20))
-
-    def _write(self, name: str, content: bytes) -> None:
-        path = self.directory / (name + SUFFIX)
-        temporary = path.with_name(path.name + _TEMPORARY)
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        try:
-            with os.fdopen(os.open(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(str(temporary), str(path))
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
-        sync_directory(self.directory)
 
     def _free(self, most_bytes: int) -> None:
         now_s, now_monotonic_s = self._wall_s(), self._monotonic_s()
@@ -157,8 +139,9 @@ class Shelf:
                     with contextlib.suppress(FileNotFoundError):
                         os.utime(str(clip.path), (written_s, written_s))
             self._undated.clear()
-        for leftover in self.directory.glob("*%s%s" % (SUFFIX, _TEMPORARY)):
-            leftover.unlink()  # of a start that was cut off
+        for pattern in (LEFTOVERS, "*%s.new" % SUFFIX):  # the latter of versions before
+            for leftover in self.directory.glob(pattern):
+                leftover.unlink()  # of a start that was cut off
 
     def _look(self) -> None:
         clips = stored_clips(self.directory)

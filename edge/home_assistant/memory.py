@@ -2,11 +2,11 @@
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from edge.home_assistant.entities import Levels
+from engines.whole_file import write_whole
 
 _LOGGER = logging.getLogger(__name__)
 _NAME = "home-assistant.json"
@@ -55,9 +55,7 @@ class Memory:
         values["levels"] = {source: list(levels) for source, levels in announced.levels.items()}
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self._path.with_suffix(".new")
-            temporary.write_text(json.dumps(values), encoding="utf-8")
-            os.replace(str(temporary), str(self._path))
+            write_whole(self._path, json.dumps(values).encode("utf-8"))
         except OSError as error:
             _LOGGER.warning("what was announced to Home Assistant cannot be kept in %s: %s", self._path, error)
 

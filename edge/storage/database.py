@@ -15,6 +15,7 @@ from edge.storage.faults import DamagedError, DiskError, fault_from
 from edge.storage.keepsake_table import KeepsakeTable, Statement
 from edge.storage.spans import Span
 from edge.storage.topics import Topics
+from engines.whole_file import sync
 
 NAME = "store.sqlite3"
 SCHEMA_VERSION = 1
@@ -103,7 +104,7 @@ class Database:
                 self._cursor.execute("PRAGMA " + pragma).fetchall()
             if is_new:
                 self._write([(statement, ()) for statement in _SCHEMA])
-                sync_directory(self._directory)
+                sync(self._directory)
             self.keepsakes.begin()
             self._check()
             self._written_waiting = self.read_bookmark().waiting
@@ -321,12 +322,3 @@ def _check_format(path: Path) -> None:
         versions = file.read(20)[18:]
     if versions and max(versions) > 2:
         raise DamagedError("a file format that SQLite does not write")
-
-
-def sync_directory(directory: Path) -> None:
-    """Have what was made, renamed or removed in a directory on the disk."""
-    descriptor = os.open(str(directory), os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

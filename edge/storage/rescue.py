@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from edge.records import Keepsake
-from edge.storage.database import NAME, Database, Entry, sync_directory
+from edge.storage.database import NAME, Database, Entry
 from edge.storage.faults import DamagedError, DiskError, fault_from
 from edge.storage.spans import Span
+from engines.whole_file import sync
 
 _LOGGER = logging.getLogger(__name__)
 _SUFFIX = ".damaged-%Y%m%dT%H%M%SZ"
@@ -34,7 +35,7 @@ def move_aside(directory: Path) -> Path:
         for ending in ("-wal", "-shm", ""):  # the file itself last: its log must never meet the new file
             if Path(str(path) + ending).exists():
                 os.replace(str(path) + ending, str(aside) + ending)
-        sync_directory(directory)
+        sync(directory)
         _remove_old(directory, aside)
     except OSError as error:
         raise fault_from(error, directory) from error

@@ -139,7 +139,8 @@ def test_other_files_are_left_alone_and_leftovers_cleared_away(tmp_path):
     folder = tmp_path / "clips"
     folder.mkdir()
     (folder / "notes.txt").write_bytes(b"x" * 5000)
-    (folder / "a.clip.new").write_bytes(b"half of it")
+    for leftover in (".a.clip.4242.new", "a.clip.new"):  # the latter of versions before
+        (folder / leftover).write_bytes(b"half of it")
     shelf = make_shelf(folder, Clocks())
     shelf.tidy()
     assert os.listdir(str(folder)) == ["notes.txt"] and shelf.bytes == 0

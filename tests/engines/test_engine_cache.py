@@ -50,6 +50,18 @@ def test_a_refusal_replaces_the_engine_and_an_engine_the_refusal(cache):
     assert cache.read(KEY) is None and cache.refusal(KEY) is None
 
 
+def test_what_a_build_that_was_cut_off_left_is_cleared_away_by_the_next(cache):
+    cache.store(KEY, PLAN, {})
+    (cache.directory / (".%s.4242.new" % cache.path_of(KEY).name)).write_bytes(b"half a plan")
+    with cache.locked(1.0):
+        pass
+    assert sorted(path.name for path in cache.directory.iterdir() if path.name != ".lock") == [
+        cache.path_of(KEY).name,
+        cache.path_of(KEY).name + ".json",
+    ]
+    assert cache.read(KEY) == PLAN
+
+
 def test_engines_for_what_this_machine_no_longer_has_are_removed(cache):
     others = [KEY._replace(model_sha256="1" * 64), KEY._replace(precision="fp32"), KEY._replace(device="another")]
     for key in others:
