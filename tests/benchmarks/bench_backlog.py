@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench_fleet import find_mosquitto, memory_mb, running_mosquitto, version_of_mosquitto
+from fleet_broker import find_mosquitto, memory_mb, running_mosquitto, version_of_mosquitto
 from report import Report, build_parser
 
 from edge.clock import UtcTime

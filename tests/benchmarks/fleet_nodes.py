@@ -1,8 +1,8 @@
 """The nodes of `bench_fleet`, all in one process: connect as ours do, then publish at the rates of ours.
 
-Messages are built by the real MessageFactory, by the real definitions; what changes from one to the next, the time, is
-filled in when it is sent. Each is due at its own moment, and its `ts_ms` is that moment, so that time lost on the way
-to the broker counts as well. One JSON line on stdout for each rate.
+Messages are built by the node's own parts (`fleet_messages`); what changes from one to the next, the time, is filled
+in when it is sent. Each is due at its own moment, and its `ts_ms` is that moment, so that time lost on the way to the
+broker counts as well. One JSON line on stdin for each rate, and one on stdout when it is over.
 """
 
 import argparse
@@ -17,20 +17,18 @@ import sys
 import time
 from typing import Any
 
+from fleet_messages import RATES_HZ, NodeMessages, build_messages, renamed
 from fleet_packets import CONNACK, PUBACK, PacketReader, Template, connect_packet, publish_packet, template_from
+from report import quantile
 
-from edge.clock import UtcTime, new_boot_id
 from edge.config import SHIPPED_BUNDLE
-from edge.message_fields import Field
-from edge.message_types import MESSAGE_TYPES
-from edge.messages import MessageFactory, status_message
 from engines.bundle import load_bundle
 
-SOURCE = "mic"
-# seconds between two of a kind, of a street with a sounding a minute; kinds that the node does not have are left out
-PERIODS_S = {"classification": 1.0, "level": 1.0, "state": 10.0, "health": 30.0, "event": 30.0, "summary": 60.0}
 _SEND_BUFFER_BYTES = 65536
 _CONNECTING_AT_ONCE = 50
+_TOGETHER = ("summary", "summary_hour")  # each node sends them at the end of the same minute
+_TOGETHER_S = 1.0
+_DRAIN_S = 300.0  # a broker that is behind may take so long to take what it was sent
 
 
 class Node:
@@ -51,58 +49,16 @@ class Node:
         return not self.unsent
 
 
-def make_node(number: int, labels: tuple[str, ...], bundle_id: str) -> Node:
+def make_node(number: int, messages: NodeMessages) -> Node:
     """A node with a name, an announcement and one message of each kind."""
     name = f"corner-{number:05d}"
-    factory = MessageFactory("soundclr", name, bundle_id, new_boot_id(), labels, (SOURCE,))
-    now = UtcTime(time.time(), True)
-    templates, announcement = [], []
-    offline, online = status_message("soundclr", name, "offline"), status_message("soundclr", name, "online")
-    said = [online, factory.build("info", now, values_of("info", labels)), factory.build_status("online", SOURCE)]
-    for index, message in enumerate(said, start=1):
+    announcement = []
+    for index, message in enumerate((renamed(said, name) for said in messages.announcement), start=1):
         announcement.append(publish_packet(message.topic, message.payload, message.qos, message.retain, index))
-    for kind in kinds():
-        source = SOURCE if MESSAGE_TYPES[kind].has_source else None
-        message = factory.build(kind, now, values_of(kind, labels), source)
-        templates.append(template_from(message.topic, message.payload, message.qos, message.retain))
-    return Node(name, templates, announcement, connect_packet(name, offline.topic, offline.payload))
-
-
-def kinds() -> list[str]:
-    """The kinds of messages that a node sends by itself, as far as this version has them."""
-    return [kind for kind in PERIODS_S if kind in MESSAGE_TYPES]
-
-
-def values_of(kind: str, labels: tuple[str, ...]) -> dict[str, Any]:
-    """A plausible value for every field, so that each message is as long as a real one."""
-    values: dict[str, Any] = {}
-    for field in MESSAGE_TYPES[kind].fields:
-        names = [field.name]
-        for placeholder, choices in (("<label>", labels), ("<source>", (SOURCE,))):
-            names = [
-                each.replace(placeholder, choice)
-                for each in names
-                for choice in (choices if placeholder in each else ("",))
-            ]
-        values.update((name, _plausible(field)) for name in names)
-    return values
-
-
-def _plausible(field: Field) -> Any:
-    by_kind = {
-        "text": field.choices[0] if field.choices else "as long as a word or two",
-        "texts": ["siren", "car_horn", "dog_bark", "drilling", "jackhammer", "gun_shot", "engine_idling"],
-        "time": time.time(),
-        "flag": False,
-        "switch": "OFF",
-        "count": 12345,
-        "score": 0.1234,
-        "seconds": 1234.567,
-        "level": -34.56,
-        "number": 123.456,
-        "degrees": 52.516275,
-    }
-    return by_kind[field.kind]
+    regular = [renamed(message, name) for message in messages.regular.values()]
+    templates = [template_from(message.topic, message.payload, message.qos, message.retain) for message in regular]
+    will = renamed(messages.will, name)
+    return Node(name, templates, announcement, connect_packet(name, will.topic, will.payload))
 
 
 def connect_all(nodes: list[Node], port: int, selector: selectors.BaseSelector) -> float:
@@ -137,17 +93,25 @@ def _receive(selector: selectors.BaseSelector, timeout_s: float) -> list[tuple[N
 
 
 class Pace:
-    """Publishes at one rate for some seconds."""
+    """Publishes at one rate for some seconds.
 
-    def __init__(self, nodes: list[Node], selector: selectors.BaseSelector, factor: float) -> None:
-        self._nodes, self._selector, self._factor = nodes, selector, factor
-        self.sent, self.sent_bytes, self.late_s = 0, 0, []
+    Args:
+        factor: times the rates of ours.
+        is_hour_end: every node's summaries of minute and hour are due in the first second, as at the end of an hour.
+    """
+
+    def __init__(
+        self, nodes: list[Node], selector: selectors.BaseSelector, *, factor: float, seconds: float, is_hour_end: bool
+    ) -> None:
+        self._nodes, self._selector = nodes, selector
+        self._factor, self._seconds, self._is_hour_end = factor, seconds, is_hour_end
+        self.sent, self.sent_bytes, self.late_s = 0, 0, list[float]()
         self._owed = 0
         self._blocked: set[Node] = set()
 
-    def run(self, seconds: float) -> dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         """Returns what was sent, and when."""
-        queue = self._plan()
+        queue, seconds = self._plan(), self._seconds
         began_s, began_ms = time.monotonic(), int(1000 * time.time())
         while queue[0][0] < seconds:
             now_s = time.monotonic() - began_s
@@ -158,26 +122,25 @@ class Pace:
                 self.late_s.append(now_s - due_s)
             self._hear(max(0.0, min(0.01, queue[0][0] - now_s)))
         ended_ms = int(1000 * time.time())
-        until_s = time.monotonic() + 10.0
+        until_s = time.monotonic() + _DRAIN_S
         while (self._owed > 0 or self._blocked) and time.monotonic() < until_s:
             self._hear(0.05)
-        late = sorted(self.late_s)
         return {
-            "factor": self._factor,
             "began_ms": began_ms,
             "ended_ms": ended_ms,
             "sent": self.sent,
             "sent_bytes": self.sent_bytes,
             "unacknowledged": self._owed,
-            "late_p99_s": late[int(0.99 * (len(late) - 1))],
+            "late_p99_s": quantile(self.late_s, 0.99),
         }
 
     def _plan(self) -> list[tuple[float, int, int, float]]:
         queue = []
         for number in range(len(self._nodes)):
-            for kind, name in enumerate(kinds()):
-                period_s = PERIODS_S[name] / self._factor
-                queue.append((random.uniform(0.0, period_s), number, kind, period_s))
+            for kind, name in enumerate(RATES_HZ):
+                period_s = 1.0 / (RATES_HZ[name] * self._factor)
+                is_together = self._is_hour_end and name in _TOGETHER
+                queue.append((random.uniform(0.0, _TOGETHER_S if is_together else period_s), number, kind, period_s))
         heapq.heapify(queue)
         return queue
 
@@ -197,22 +160,21 @@ class Pace:
 
 
 def main() -> None:
-    """Connect, wait for a line on stdin, and go through the rates."""
+    """Connect, and go through the rates that stdin tells."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--nodes", type=int, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
     arguments = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     random.seed(1)
-    bundle = load_bundle(SHIPPED_BUNDLE)
-    nodes = [make_node(number, tuple(bundle.labels), bundle.id) for number in range(arguments.nodes)]
+    messages = build_messages(load_bundle(SHIPPED_BUNDLE))
+    nodes = [make_node(number, messages) for number in range(arguments.nodes)]
     selector = selectors.DefaultSelector()
     took_s = connect_all(nodes, arguments.port, selector)
-    print(json.dumps({"connected_s": took_s, "kinds": kinds()}), flush=True)
-    for line in sys.stdin:  # a rate each
-        print(json.dumps(Pace(nodes, selector, float(line)).run(arguments.seconds)), flush=True)
+    print(json.dumps({"connected_s": took_s, "kinds": list(RATES_HZ)}), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(Pace(nodes, selector, **json.loads(line)).run()), flush=True)
 
 
 if __name__ == "__main__":
