@@ -2,8 +2,8 @@
 
 The nodes are simulated in one process and publish as ours do; a reader in another takes everything. The rate is raised
 step by step until messages are lost or come late, and the table says who was at its end: the broker, or the two
-processes of this benchmark, which share the machine with it. One more step is
-the end of an hour, when all nodes send their summaries.
+processes of this benchmark, which share the machine with it. With `--share` (root) the broker is then held to a share
+of one core, so that it ends before they do. One more step is the end of an hour, when all nodes send their summaries.
 """
 
 import argparse
@@ -12,9 +12,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from cpu_share import CpuShare, ShareError
 from fleet_broker import find_mosquitto, memory_mb, running_mosquitto, version_of_mosquitto
+from fleet_ends import End, find_end, write_ends
 from fleet_load import Bench, Fleet, FleetReader, Step
 from report import Report, build_parser, positive
+
+_SHARED = "$share/bench/soundclr/#"
 
 
 def main() -> int:
@@ -36,10 +40,15 @@ def main() -> int:
                 kept, bench = reader.kept, Bench(process.pid, fleet, reader)
                 hour = bench.run_step(1.0, arguments.seconds, is_hour_end=True)
                 steps = list(measure(bench, arguments.seconds, arguments.most))
-    write_steps(hour, steps, connected["kinds"], as_json=arguments.json)
+            try:
+                ends = list(measure_ends(process.pid, port, fleet, steps, arguments))
+            except ShareError as error:
+                print(f"bench_fleet: --share: {error}", file=sys.stderr)
+                return 1
+    write_steps(hour, steps, ends, connected["kinds"], as_json=arguments.json)
     retained = 3 * arguments.nodes
     report.add_figure(f"kept messages that a new reader gets at once, of {retained}", kept, "", at_least=retained)
-    add_figures(report, hour, steps)
+    add_figures(report, hour, steps, ends)
     report.write(as_json=arguments.json)
     return 0
 
@@ -58,7 +67,23 @@ def read_arguments() -> argparse.Namespace:
         default=1000,
         help="mosquitto's, for a reader (default: its own, %(default)s)",
     )
+    parser.add_argument(
+        "--share",
+        type=percent,
+        nargs="+",
+        default=[],
+        metavar="PERCENT",
+        help="hold the broker to these shares of one core and find where it ends; needs root (default: none)",
+    )
     return parser.parse_args()
+
+
+def percent(text: str) -> float:
+    """Above 0 and at most 100, for options; as a part of 1."""
+    value = positive(text)
+    if value > 100.0:
+        raise argparse.ArgumentTypeError(f"{text}; expected a percentage, at most 100")
+    return value / 100.0
 
 
 def measure(bench: Bench, seconds: float, most: float) -> Iterator[Step]:
@@ -72,12 +97,21 @@ def measure(bench: Bench, seconds: float, most: float) -> Iterator[Step]:
         factor *= 2.0
 
 
+def measure_ends(pid: int, port: int, fleet: Fleet, steps: list[Step], arguments: argparse.Namespace) -> Iterator[End]:
+    """Where the broker ends that has so much of one core; its reader shares a subscription."""
+    per_time_hz = steps[0].rate_hz / steps[0].factor
+    for share in arguments.share:
+        expected = 1e6 * share / best_of(steps).cpu_us / per_time_hz
+        with FleetReader(port, _SHARED) as reader, CpuShare(pid, share):
+            yield find_end(Bench(pid, fleet, reader).run_step, share, expected, arguments.seconds)
+
+
 def best_of(steps: list[Step]) -> Step:
     """Where a message cost the broker the least."""
     return min(steps, key=lambda step: step.cpu_us)
 
 
-def add_figures(report: Report, hour: Step, steps: list[Step]) -> None:
+def add_figures(report: Report, hour: Step, steps: list[Step], ends: list[End]) -> None:
     """What is worth remembering."""
     for name, step in (("", steps[0]), ("at an hour's end, ", hour)):
         report.add_figure(f"{name}messages a second that the fleet sends", step.rate_hz, "1/s")
@@ -87,15 +121,26 @@ def add_figures(report: Report, hour: Step, steps: list[Step]) -> None:
     cpu_us = best_of(steps).cpu_us
     report.add_figure("broker's processor time a message, in and out", cpu_us, "us")
     report.add_figure("so one core of this machine would end at about", 1e6 / cpu_us, "1/s")
+    for end in ends:
+        if end.ended is not None:
+            name = f"delivered at the end of {100 * end.share:g} % of a core, a second"
+            report.add_figure(name, end.ended.delivered_hz, "1/s")
+            report.add_figure(
+                "  as many for a whole core, if that is linear", end.ended.delivered_hz / end.share, "1/s"
+            )
     report.add_remark(f"broker {version_of_mosquitto()}, persistence off, one reader of everything at QoS 1")
     report.add_remark("due to delivered: whole milliseconds, and the sender's own lateness is in it")
 
 
-def write_steps(hour: Step, steps: list[Step], kinds: list[str], *, as_json: bool) -> None:
+def write_steps(hour: Step, steps: list[Step], ends: list[End], kinds: list[str], *, as_json: bool) -> None:
     """The tables, or one JSON object."""
     if as_json:
         table = {"hour_end": hour._asdict(), "steps": [dict(step._asdict(), end=step.end) for step in steps]}
-        print(json.dumps({"kinds": kinds, **table}))
+        shares = [
+            {name: step._asdict() if isinstance(step, Step) else step for name, step in end._asdict().items()}
+            for end in ends
+        ]
+        print(json.dumps({"kinds": kinds, **table, "shares": shares}))
         return
     print("\nEach node sends " + ", ".join(kinds) + "; at 1 times the rate as ours do.")
     print("   times      1/s     lost   p50 ms   p99 ms  broker CPU  broker MB  us/message  at its end")
@@ -104,6 +149,8 @@ def write_steps(hour: Step, steps: list[Step], kinds: list[str], *, as_json: boo
             f"{name:>8}{step.rate_hz:9.0f}{step.lost:9d}{step.p50_ms:9.0f}{step.p99_ms:9.0f}"
             f"{100 * step.broker_cpu:10.0f} %{step.broker_mb:11.1f}{step.cpu_us:12.1f}  {step.end or '-'}"
         )
+    if ends:
+        write_ends(ends, best_of(steps).cpu_us)
 
 
 if __name__ == "__main__":
