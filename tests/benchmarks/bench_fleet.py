@@ -122,11 +122,11 @@ def add_figures(report: Report, hour: Step, steps: list[Step], ends: list[End]) 
     report.add_figure("broker's processor time a message, in and out", cpu_us, "us")
     report.add_figure("so one core of this machine would end at about", 1e6 / cpu_us, "1/s")
     for end in ends:
-        if end.ended is not None:
+        if end.longer is not None:
             name = f"delivered at the end of {100 * end.share:g} % of a core, a second"
-            report.add_figure(name, end.ended.delivered_hz, "1/s")
+            report.add_figure(name, end.longer.delivered_hz, "1/s")
             report.add_figure(
-                "  as many for a whole core, if that is linear", end.ended.delivered_hz / end.share, "1/s"
+                "  as many for a whole core, if that is linear", end.longer.delivered_hz / end.share, "1/s"
             )
     report.add_remark(f"broker {version_of_mosquitto()}, persistence off, one reader of everything at QoS 1")
     report.add_remark("due to delivered: whole milliseconds, and the sender's own lateness is in it")
