@@ -33,8 +33,8 @@ def test_no_messages_grow_nothing():
     assert growth_of([]) == 0.0 and growth_of([(1, 2)]) == 0.0
 
 
-def step_of(factor, growth, *, lost=0, late_s=0.0):
-    return Step(factor, 2000.0 * factor, lost, 20.0, 40.0, growth, 0, 2000.0 * factor, 0.05, 12.0, 15.0, late_s)
+def step_of(factor, growth, *, lost=0, late_s=0.0, p99_ms=40.0):
+    return Step(factor, 2000.0 * factor, lost, 20.0, p99_ms, growth, 0, 2000.0 * factor, 0.05, 12.0, 15.0, late_s)
 
 
 def test_the_end_lies_between_the_rate_that_held_and_the_one_that_did_not():
@@ -55,6 +55,19 @@ def test_a_delay_that_does_not_go_on_growing_is_no_end():
 
     end = find_end(run_step, 0.05, 1.0, 8.0)
     assert 1.0 < end.held.factor <= 2.0 < end.ended.factor
+
+
+def test_a_rate_at_which_messages_are_late_is_not_held_though_nothing_grows():
+    def run_step(factor, _):
+        return step_of(factor, 0.2 if factor > 2.0 else 0.0, p99_ms=9000.0 if factor > 1.0 else 40.0)
+
+    end = find_end(run_step, 0.05, 1.0, 8.0)
+    assert end.held.factor <= 1.0 and end.ended.factor > 2.0
+
+
+def test_a_repeat_in_which_the_senders_were_late_tells_no_end():
+    end = find_end(lambda factor, seconds: step_of(factor, 1.0, late_s=2.0 if seconds > 8.0 else 0.0), 0.25, 1.0, 8.0)
+    assert end.ended is None and end.longer is None
 
 
 def test_lost_messages_are_an_end():
