@@ -73,7 +73,7 @@ def read_installation_id(directory: Path) -> str:
     """This installation's random id; made on the first call.  Raises ConfigError: the folder cannot be written."""
     path = directory / "installation-id"
     try:
-        if not path.exists():
+        if not path.exists() or path.stat().st_size == 0:  # a power cut while versions before wrote it
             directory.mkdir(parents=True, exist_ok=True)
             write_whole(path, uuid.uuid4().hex[:8].encode("ascii") + b"\n")
         found = path.read_text(encoding="ascii").strip()

@@ -332,6 +332,9 @@ def test_installation_id_is_made_once(tmp_path):
     first = read_installation_id(tmp_path / "state")
     assert read_installation_id(tmp_path / "state") == first
     assert read_installation_id(tmp_path / "other") != first
+    (tmp_path / "state" / "installation-id").write_text("")  # as a power cut left it
+    again = read_installation_id(tmp_path / "state")
+    assert len(again) == 8 and read_installation_id(tmp_path / "state") == again
     (tmp_path / "state" / "installation-id").write_text("not an id!\n")
     with pytest.raises(ConfigError, match="remove the file"):
         read_installation_id(tmp_path / "state")
