@@ -13,7 +13,7 @@ from edge.calibration import SourceCalibration, has_records
 from edge.clips.opening import prove_clips
 from edge.config import Config, SourceConfig
 from edge.config_file import load_config
-from edge.errors import ConfigError, EdgeError, SourceError
+from edge.errors import ConfigError, EdgeError, SourceError, complaint, one_line
 from edge.levels.cost import share_of_core
 from edge.scorer_choice import choose_scorer
 from edge.sources import source_from_config
@@ -70,9 +70,9 @@ def write_checks(results: List[CheckResult], output: TextIO, *, as_json: bool) -
         return
     width = max(len(result.name) for result in results)
     for result in results:
-        output.write("%-4s  %-*s  %s\n" % ("ok" if result.ok else "FAIL", width, result.name, result.detail))
+        output.write("%-4s  %-*s  %s\n" % ("ok" if result.ok else "FAIL", width, result.name, one_line(result.detail)))
         if not result.ok and result.mend:
-            output.write("%s  to mend: %s\n" % (" " * (width + 6), result.mend))
+            output.write("%s  to mend: %s\n" % (" " * (width + 6), one_line(result.mend)))
     failed = sum(not result.ok for result in results)
     output.write(
         "all %d checks passed\n" % len(results) if not failed else "%d of %d checks failed\n" % (failed, len(results))
@@ -84,7 +84,7 @@ def write_devices(output: TextIO, complaints: TextIO, *, as_json: bool) -> bool:
     try:
         devices = list_devices()
     except SourceError as error:
-        complaints.write("soundclr-edge: %s\n" % error)
+        complaints.write(complaint(error))
         return False
     for device in devices:
         if as_json:

@@ -5,7 +5,7 @@ from typing import Any, Dict, Iterator, List, Optional, TextIO
 
 from edge.clock import SourceClock
 from edge.config import Config, SourceConfig
-from edge.errors import SourceError
+from edge.errors import SourceError, complaint, one_line
 from edge.pipeline import Heard, Pipeline
 from edge.records import Classification, EventChange, JsonObject
 from edge.rfc3339 import rfc3339_from_epoch
@@ -81,7 +81,7 @@ def classify_files(
             results.flush()
         except SourceError as error:
             failed += 1
-            complaints.write("soundclr-edge: %s\n" % str(error).replace("\n", "\\n"))  # a file's name may hold one
+            complaints.write(complaint(error))
     return failed
 
 
@@ -162,7 +162,7 @@ def _answer_line(path: str, pipeline: Pipeline) -> JsonObject:
 
 
 def _describe(line: Dict[str, Any]) -> str:
-    path = line["file"].encode("utf-8", "backslashreplace").decode("utf-8")  # not every name on a disk is text
+    path = one_line(line["file"])
     if line["type"] == "event":
         return "%s  %8.2f to %8.2f s  %-18s %.2f" % (
             path,

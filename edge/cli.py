@@ -12,7 +12,7 @@ from typing import List, Optional
 
 from edge import __version__
 from edge.commands import COMMANDS
-from edge.errors import EdgeError
+from edge.errors import EdgeError, complaint
 from edge.exit_status import EXIT_FAILED, EXIT_FAULT, EXIT_UNUSABLE
 from edge.journal import log_formatter
 from engines.errors import EngineError
@@ -51,7 +51,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     try:
         return int(arguments.execute(arguments))
     except (EdgeError, EngineError) as error:
-        sys.stderr.write("soundclr-edge: %s\n" % str(error).replace("\n", "\\n"))
+        sys.stderr.write(complaint(error))
         return EXIT_UNUSABLE
     except KeyboardInterrupt:
         return 130

@@ -13,7 +13,7 @@ from typing import IO, List, Optional, Tuple
 
 from edge.config import MqttConfig, SourceConfig
 from edge.embedded_broker import EmbeddedBroker
-from edge.errors import EdgeError, SourceError
+from edge.errors import EdgeError, SourceError, complaint
 from edge.page_server import PageServer, page_address
 from edge.sources.devices import choose_device, list_devices
 from edge.watch import Watcher
@@ -34,7 +34,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     try:
         return _demonstrate(arguments.duration_s, arguments.recording)
     except EdgeError as error:
-        print("soundclr-edge: %s" % error, file=sys.stderr)
+        sys.stderr.write(complaint(error))
         return 2
 
 

@@ -23,3 +23,15 @@ class ClipError(EdgeError):
 
 class PageError(EdgeError):
     """The live page cannot be copied or served."""
+
+
+def complaint(error: object) -> str:
+    """The line on stderr that tells of an error."""
+    return "soundclr-edge: %s\n" % one_line(error)
+
+
+def one_line(text: object) -> str:
+    """The same without line breaks and what else a terminal would obey: a file's name may hold any of it."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in str(text)
+    )

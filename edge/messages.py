@@ -26,6 +26,7 @@ from edge.message_values import encoded_value
 from edge.records import Classification, Dating, EventChange, JsonObject, Message
 from edge.rfc3339 import rfc3339_from_ms
 from edge.sources.faults import Fault
+from engines.errors import shown
 
 _SLUG = re.compile(SLUG_PATTERN + r"\Z")
 
@@ -130,7 +131,7 @@ class MessageFactory:
             raise ValueError("message type %s is a bare word; use status_message" % type_name)
         unknown = sorted(set(values) - {field.name for field in fields})
         if unknown:
-            raise ValueError("message type %s has no fields %s" % (type_name, ", ".join(unknown)))
+            raise ValueError("message type %s has no fields %s" % (type_name, shown(unknown)))
         topic = topic_of(type_name, self._root, self._node, source)
         encoded = [(field.name, encoded_value(type_name, field, values.get(field.name))) for field in fields]
         payload = self._common(type_name, topic, time, source)

@@ -16,7 +16,7 @@ from edge.archive.progress import Progress
 from edge.archive.reels import Reel, Take, Unreadable, inspect_file, overlaps_of, recorder_of, reel_key, reels_of
 from edge.archive.tables import write_table
 from edge.archive.work import Outcome, hear_task
-from edge.errors import SourceError
+from edge.errors import SourceError, complaint
 from edge.levels.local_day import LocalCalendar
 from edge.records import Calibration, JsonObject
 from engines.bundle import load_bundle
@@ -188,7 +188,6 @@ def _take_stock(
 
 
 def complain(complaints: TextIO, text: str) -> None:
-    """One line, whatever a file's name holds."""
-    line = "soundclr-edge: %s\n" % text.replace("\n", "\\n")
-    complaints.write(line.encode("utf-8", "backslashreplace").decode("utf-8"))
+    """One line, at once."""
+    complaints.write(complaint(text))
     complaints.flush()

@@ -16,6 +16,7 @@ from edge.clock import is_system_clock_synchronised
 from edge.config import ClipsConfig
 from edge.errors import ClipError, ConfigError
 from edge.messages import MessageFactory
+from engines.errors import shown
 
 _LOGGER = logging.getLogger(__name__)
 _DAY_S = 86400.0
@@ -65,7 +66,7 @@ def prove_clips(config: ClipsConfig, labels: Sequence[str]) -> Tuple[PublicKey, 
     if unknown:
         raise ConfigError(
             "[clips]: labels has %s, which the model does not know; expected of %s"
-            % (", ".join(unknown), ", ".join(labels))
+            % (shown(", ".join(unknown)), ", ".join(labels))
         )
     try:
         key = read_public_key(Path(config.public_key_file))

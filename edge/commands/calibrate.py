@@ -10,7 +10,7 @@ from typing import List, Optional, Tuple
 
 from edge.commands.options import Commands, add_config, add_state_dir, positive, required_config
 from edge.config import Config, SourceConfig
-from edge.errors import ConfigError
+from edge.errors import ConfigError, complaint
 from edge.exit_status import EXIT_DONE, EXIT_FAILED
 
 _LEVELS_DB = (94.0, 114.0)
@@ -101,7 +101,7 @@ def execute(arguments: argparse.Namespace) -> int:
         write_record(load_record(path), path, sys.stdout, as_json=arguments.json)
         return EXIT_DONE
     except (CalibrationError, SourceError) as error:
-        sys.stderr.write("soundclr-edge: %s\n" % error)
+        sys.stderr.write(complaint(error))
         return EXIT_FAILED
 
 

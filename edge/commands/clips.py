@@ -69,7 +69,7 @@ def execute_decrypt(arguments: argparse.Namespace) -> int:
 
     from edge.clips.archive import open_clip
     from edge.clips.keys import read_secret_key
-    from edge.errors import ClipError
+    from edge.errors import ClipError, complaint
 
     key, failed = read_secret_key(arguments.key), 0
     for path in arguments.file:
@@ -77,7 +77,7 @@ def execute_decrypt(arguments: argparse.Namespace) -> int:
             opened = open_clip(path, key, arguments.output, arguments.format)
         except ClipError as error:
             failed += 1
-            sys.stderr.write("soundclr-edge: %s\n" % error)
+            sys.stderr.write(complaint(error))
             continue
         if arguments.json:
             print(json.dumps(dict(opened.about, file=str(opened.path)), sort_keys=True))

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from edge.commands.options import Commands, add_config, required_config
-from edge.errors import BrokerError
+from edge.errors import BrokerError, complaint
 from edge.exit_status import EXIT_DONE, EXIT_FAILED
 
 
@@ -25,7 +25,7 @@ def execute(arguments: argparse.Namespace) -> int:
     try:
         done = retire_node(required_config(arguments.config), force=arguments.force)
     except (BrokerError, StillOnlineError) as error:
-        sys.stderr.write("soundclr-edge: %s\n" % error)
+        sys.stderr.write(complaint(error))
         return EXIT_FAILED
     for topic in done.cleared:
         print("cleared  %s" % topic)

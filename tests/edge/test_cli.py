@@ -73,6 +73,18 @@ def test_one_file_of_several_that_fails_gives_2_one_line_and_the_others_answers(
     assert [json.loads(line)["type"] for line in done.stdout.splitlines()].count("file") == 2
 
 
+def test_a_name_of_several_lines_is_told_in_one(tiny, tone_path, tmp_path):
+    broken, sound = tmp_path / "a\nb\r\x1b[2J\u2028.wav", tmp_path / "c\nd\x1b.wav"
+    broken.write_bytes(b"no sound")
+    sound.write_bytes(tone_path.read_bytes())
+    done = run_edge("classify", "--bundle", tiny, broken, sound)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1 and r"/a\nb\r\x1b[2J\u2028.wav: is not a sound file" in done.stderr
+    assert len(done.stdout.splitlines()) == 2 and r"/c\nd\x1b.wav: low" in done.stdout
+    done = run_edge("check", "--config", tmp_path / "no\nfile")
+    assert r"/no\nfile cannot be read" in done.stdout + done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -24,7 +24,7 @@ def refusal(tmp_path, text):
     with pytest.raises(ConfigError) as caught:
         load_text(tmp_path, text)
     message = str(caught.value)
-    assert "\n" not in message and str(tmp_path / "soundclr-edge.toml") in message
+    assert message.isprintable() and str(tmp_path / "soundclr-edge.toml") in message
     return message
 
 
@@ -54,6 +54,8 @@ def test_a_whole_number_serves_where_a_number_is_expected(tmp_path):
         ('[mqtt]\nhots = "broker"\n', "'hots'", "'host'"),
         ("[model]\nhop = 1.0\n", "'hop'", "'hop_s'"),
         ("[gate]\nfloor_dbsf = -60.0\n", "'floor_dbsf'", "'floor_dbfs'"),
+        ('[mqtt]\n"ho\\nt\\u001B" = "broker"\n', r"'ho\nt\x1b'", "'host'"),
+        ('["mqt\\n"]\n', r"'mqt\n'", "'mqtt'"),
         ("sampel_rate_hz = 48000\n", "'sampel_rate_hz'", "'sample_rate_hz'"),
     ],
 )

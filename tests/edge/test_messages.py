@@ -263,7 +263,8 @@ def test_sequence_counts_by_topic_and_ids_never_repeat():
         ({"windows": -1}, "whole number"),
         ({"windows": True}, "whole number"),
         ({"windows": None}, "a value"),
-        ({"winds": 3}, "no fields winds"),
+        ({"winds": 3}, r"no fields \['winds'\]"),
+        ({"wi\nnds\x1b": 3}, r"no fields \['wi\\nnds\\x1b'\]"),
     ],
 )
 def test_values_that_the_definition_does_not_know_are_a_mistake_in_the_program(changes, complaint):

@@ -204,6 +204,9 @@ def test_a_missing_field_is_named(field):
 def test_an_unknown_field_is_named():
     with pytest.raises(FrontendError, match="n_mel_bands"):
         frontend_spec_from_mapping(dict(SPEC._asdict(), n_mel_bands=64))
+    with pytest.raises(FrontendError, match=r"'n\\nmels\\x1b'") as caught:
+        frontend_spec_from_mapping(dict(SPEC._asdict(), **{"n\nmels\x1b": 64}))
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("field", FrontendSpec._fields)
