@@ -94,6 +94,38 @@ def test_whatever_is_raised_meanwhile_leaves_what_was_there(path):
     assert path.read_bytes() == b"before" and names_beside(path) == []
 
 
+def test_ctrl_c_at_any_line_leaves_one_of_the_two_and_nothing_besides(path):
+    for line in range(1, 1000):
+        path.write_bytes(b"before")
+        if not interrupted_at(line, lambda: write_whole(path, b"after")):
+            break
+        assert path.read_bytes() in (b"before", b"after") and names_beside(path) == [], line
+    assert 20 < line < 999 and path.read_bytes() == b"after"
+
+
+def interrupted_at(line, act):
+    """Act, and be interrupted at that line of the code that writes, counted as they run.  Returns whether it was."""
+    left = [line]
+
+    def trace(frame, event, _):
+        if event == "line" and Path(frame.f_code.co_filename).name in ("whole_file.py", "contextlib.py"):
+            left[0] -= 1
+            if left[0] == 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        act()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
 def test_a_process_killed_in_the_middle_leaves_what_was_there_and_what_it_leaves_is_known(path):
     code = (
         "import os, pathlib, sys; from engines.whole_file import write_whole\n"
