@@ -62,6 +62,8 @@ ROWS: Sequence[Row] = (
     _off("mixing", "mixing two clips' waveforms", mix_p=0.0),
     _off("response", "random responses and low-passes", response_db=0.0, low_pass_p=0.0),
     _off("warp", "shifts of pitch and tempo", warp_p=0.0),
+    _on("wide-tempo", "shifts of tempo by 40 % in place of 10: tools and engines differ in their rate", warp_tempo=0.4),
+    _on("wide-response", "random responses within 8 dB in place of 4", response_db=8.0),
     _off("masks", "masks", frequency_masks=0, time_masks=0),
     _off("roll", "rolling in time", roll=False),
     _on("mixing-at-snr", "waveforms mixed at -10 to 10 dB in place of a Beta share", mix_p=0.3, mix_by="snr"),
