@@ -1,5 +1,7 @@
 """Samples that were too loud to be told: at full scale, or cut off flat below it."""
 
+from typing import Optional
+
 import numpy as np
 
 FULL_SCALE = 1.0 - 2.0**-15  # the highest sample of 16 bits; louder ones of 24 bits count too
@@ -22,14 +24,27 @@ def count_overloaded(samples: np.ndarray) -> int:
     Args:
         samples: of one channel, full scale 1.  Shape [T]; T at least 1.
     """
+    at_full_scale = find_full_scale(samples)
+    if at_full_scale is not None:
+        return int(np.count_nonzero(at_full_scale))
     highest, lowest = float(samples.max()), float(samples.min())
-    if max(highest, -lowest) <= _QUIET:
-        return 0
-    full_scale = full_scale_of(samples)
-    if max(highest, -lowest) >= full_scale:
-        return int(np.count_nonzero(np.abs(samples) >= full_scale))
     count = sum(_on_plateaus(samples, limit) for limit in (highest, lowest) if abs(limit) > _QUIET)
     return count if count >= _PLATEAU_SAMPLES else 0
+
+
+def find_full_scale(samples: np.ndarray) -> Optional[np.ndarray]:
+    """Which samples are at the highest code (`full_scale_of`); None where none is.
+
+    Nearly all sound is far below the highest code of any format, and its codes need not be looked at.
+
+    Args:
+        samples: full scale 1.  Any shape, not empty; float.
+    """
+    loudest = max(float(samples.max()), -float(samples.min()))
+    if loudest < 1.0 - _COARSEST:
+        return None
+    full_scale = full_scale_of(samples)
+    return np.abs(samples) >= full_scale if loudest >= full_scale else None
 
 
 def full_scale_of(samples: np.ndarray) -> float:

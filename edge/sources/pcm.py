@@ -6,7 +6,7 @@ from typing import Optional, Tuple
 import numpy as np
 
 from edge.errors import SourceError
-from edge.levels.overload import full_scale_of
+from edge.levels.overload import find_full_scale
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -46,10 +46,8 @@ def overloaded_frames(frames: np.ndarray, channel: int) -> Optional[np.ndarray]:
     """
     if channel >= 0 or frames.shape[1] == 1 or frames.size == 0:
         return None
-    full_scale = full_scale_of(frames)
-    if max(float(frames.max()), -float(frames.min())) < full_scale:
-        return None
-    return np.flatnonzero((np.abs(frames) >= full_scale).any(axis=1))
+    at_full_scale = find_full_scale(frames)
+    return None if at_full_scale is None else np.flatnonzero(at_full_scale.any(axis=1))
 
 
 class FullScaleGuard:
