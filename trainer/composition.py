@@ -8,7 +8,7 @@ SNR is the clip's RMS while it sounds over the bed's RMS.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +28,8 @@ LABELS = {
     "train": None,
     "church_bells": None,
 }  # UrbanSound8K's name; None: a distractor that must raise nothing
+
+BEDS_REFUSED = {"195710": "its title names dogs and people"}  # Freesound ids of rain
 
 _FRAME_S, _STEP_S = 0.125, 0.025
 _LEAD_S, _TAIL_S = 0.05, 0.3  # of the clip's own room before and after the sound
@@ -89,8 +91,14 @@ def find_stretches(samples: np.ndarray, sample_rate_hz: int) -> list[tuple[int, 
 
 
 def read_sound(path: Path, category: str, sample_rate_hz: int) -> Sound:
-    """Read a clip and cut it to where it sounds, with a little of its room before and after."""
+    """Read a clip and cut it to where it sounds, with a little of its room before and after.
+
+    Raises:
+        TrainerError: it cannot be read, or is silent.
+    """
     samples = read_waveform(path, sample_rate_hz).astype(np.float64)
+    if not samples.any():
+        raise TrainerError("%s is digital silence; expected a sound, to lay it over a bed at some SNR" % path)
     stretches = find_stretches(samples, sample_rate_hz)
     lead, tail = int(_LEAD_S * sample_rate_hz), int(_TAIL_S * sample_rate_hz)
     first, last = max(0, stretches[0][0] - lead), min(len(samples), stretches[-1][1] + tail)
@@ -134,6 +142,7 @@ def compose_scene(
     snr_db: tuple[float, float],
     duration_s: float,
     sample_rate_hz: int = 44100,
+    labels: Mapping[str, str | None] = LABELS,
 ) -> Scene:
     """Lay sounds one after the other over a bed, in random order with random pauses.
 
@@ -142,6 +151,7 @@ def compose_scene(
         bed: the rain, at sample_rate_hz; of it only `samples` and `file` are used.
         snr_db: each sound's SNR is drawn between these two.
         duration_s: of the whole; what the sounds and the shortest pauses leave is spread over the pauses.
+        labels: what the model calls each sound's category; None for a distractor.
 
     Raises:
         TrainerError: the sounds do not fit.
@@ -159,7 +169,7 @@ def compose_scene(
         scene[at : at + len(sound.samples)] += sound.samples * (bed_rms * 10 ** (ratio_db / 20) / _active_rms(sound))
         events += [
             SceneEvent(
-                LABELS[sound.category],
+                labels[sound.category],
                 sound.category,
                 round((at + start) / sample_rate_hz, 3),
                 round((at + end) / sample_rate_hz, 3),

@@ -53,12 +53,7 @@ def choose_foreign(
         TrainerError: nothing is left.
     """
     known = listener.unheard(data, folds)
-    shared = {clip.source_id for clip in data.clips}
-    trained = _trained_categories(listener, foreign)
-    same = set(skip) | set(listener.labels) | set(data.categories)
-    same |= set(listener.record.foreign_skip) if listener.record else set()
-    reasons = Counter(_why_not(clip, same, trained, shared) for clip in foreign.clips)
-    usable = [clip for clip in foreign.clips if not _why_not(clip, same, trained, shared)]
+    usable, reasons = find_unmet(listener, data, foreign, skip=skip)
     if not usable:
         raise TrainerError(
             "no clip of %s may judge: %s; judge a run that held categories out (--foreign-hold-out)"
@@ -66,6 +61,18 @@ def choose_foreign(
         )
     left_out = {reason: count for reason, count in sorted(reasons.items()) if reason}
     return ForeignTest(known, usable, _common_band_hz(listener, known, usable), left_out)
+
+
+def find_unmet(
+    listener: Listener, data: Dataset, foreign: Dataset, *, skip: Sequence[str]
+) -> tuple[list[Clip], Counter[str]]:
+    """Foreign clips of categories that the model met in no role; and why how many others are none ("" for these)."""
+    shared = {clip.source_id for clip in data.clips}
+    trained = _trained_categories(listener, foreign)
+    same = set(skip) | set(listener.labels) | set(data.categories)
+    same |= set(listener.record.foreign_skip) if listener.record else set()
+    reasons = {clip: _why_not(clip, same, trained, shared) for clip in foreign.clips}
+    return [clip for clip, reason in reasons.items() if not reason], Counter(reasons.values())
 
 
 def judge_foreign(

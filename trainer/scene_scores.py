@@ -18,11 +18,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from trainer.errors import TrainerError
+from trainer.timeline import SUMMARY_NAME, TrueEvent, read_timeline
 
 COLLAR_S = 2.0
 _EDGE_COMMAND = (sys.executable, "-m", "edge", "classify", "--json")
@@ -37,15 +38,6 @@ class HeardEvent(NamedTuple):
     end_s: float
 
 
-class TrueEvent(NamedTuple):
-    """What the timeline says; the label of a distractor is None."""
-
-    label: str | None
-    start_s: float
-    end_s: float
-    snr_db: float
-
-
 class Comparison(NamedTuple):
     """One scene's events against its timeline."""
 
@@ -56,6 +48,15 @@ class Comparison(NamedTuple):
     superfluous: list[int]  # heard events that match nothing, false alarms among them
     false_alarms: list[int]  # heard events whose label does not sound while they last
     distractor_alarms: list[int]  # of the false alarms: those while a distractor sounds
+    labels: dict[str, LabelScores]
+
+
+class LabelScores(NamedTuple):
+    """One label in scenes together."""
+
+    true: int
+    found: int
+    false_alarms: int
 
 
 class SceneScores(NamedTuple):
@@ -75,6 +76,7 @@ class SceneScores(NamedTuple):
     onset_error_median_s: float | None  # None where nothing matched
     false_alarms_per_hour: float
     false_alarms_per_hour_bound: float  # exact Poisson: 95 % sure that the true rate is below
+    labels: dict[str, LabelScores]
 
 
 Hear = Callable[[Path], list[HeardEvent]]
@@ -108,6 +110,11 @@ def compare_events(
         superfluous,
         alarms,
         [j for j in alarms if any(true.label is None and _overlap(heard[j], true) for true in truth)],
+        _count_labels(
+            [true.label for true in truth if true.label is not None],
+            [heard[j].label for j in found.values()],
+            [heard[j].label for j in alarms],
+        ),
     )
 
 
@@ -137,6 +144,7 @@ def summarise(comparisons: Sequence[Comparison], distractors: int) -> SceneScore
         float(np.median(errors_s)) if errors_s else None,
         alarms / hours,
         poisson_upper_bound(alarms) / hours,
+        _add_labels([comparison.labels for comparison in comparisons]),
     )
 
 
@@ -153,19 +161,6 @@ def poisson_upper_bound(count: int, *, confidence: float = 0.95) -> float:
     return 0.5 * (low + high)
 
 
-def read_timeline(path: Path) -> tuple[Path, float, list[TrueEvent]]:
-    """A timeline as `trainer.scenes` wrote it: the sound's path, its duration in seconds, its events."""
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-        events = [TrueEvent(row["label"], row["start_s"], row["end_s"], row["snr_db"]) for row in values["events"]]
-        return Path(path).parent / values["file"], float(values["duration_s"]), events
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainerError(
-            "%s is no timeline (%s: %s); expected what `python -m trainer.scenes` writes"
-            % (path, type(error).__name__, error)
-        ) from error
-
-
 def score_scenes(folder: Path, hear: Hear, *, collar_s: float = COLLAR_S) -> dict[str, SceneScores]:
     """Hear every scene of a folder and score by SNR ("6 dB") and all together ("all").
 
@@ -173,7 +168,7 @@ def score_scenes(folder: Path, hear: Hear, *, collar_s: float = COLLAR_S) -> dic
     """
     groups: dict[str, list[tuple[Comparison, int]]] = {}
     for path in sorted(Path(folder).glob("*.json")):
-        if path.name == "scenes.json":
+        if path.name == SUMMARY_NAME:
             continue
         sound, duration_s, truth = read_timeline(path)
         comparison = compare_events(hear(sound), truth, duration_s=duration_s, collar_s=collar_s)
@@ -228,7 +223,31 @@ def format_scores(scores: dict[str, SceneScores]) -> str:
                 score.distractors,
             )
         )
+    lines += ["", "| label | sounded | found | false alarms an hour |", "|---|---|---|---|"]
+    every = scores["all"]
+    lines += [
+        "| %s | %d | %d | %.1f |" % (name, label.true, label.found, label.false_alarms / every.hours)
+        for name, label in every.labels.items()
+    ]
     return "\n".join(lines)
+
+
+def _as_json(score: SceneScores) -> dict[str, Any]:
+    labels = {name: label._asdict() for name, label in score.labels.items()}
+    return {**score._asdict(), "labels": labels}
+
+
+def _count_labels(true: Sequence[str], found: Sequence[str], alarms: Sequence[str]) -> dict[str, LabelScores]:
+    names = sorted({*true, *alarms})
+    return {name: LabelScores(true.count(name), found.count(name), alarms.count(name)) for name in names}
+
+
+def _add_labels(parts: Sequence[dict[str, LabelScores]]) -> dict[str, LabelScores]:
+    names = sorted({name for part in parts for name in part})
+    return {
+        name: LabelScores(*map(sum, zip(*(part[name] for part in parts if name in part), strict=True)))
+        for name in names
+    }
 
 
 def _overlap(event: HeardEvent, true: TrueEvent) -> bool:
@@ -281,7 +300,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("error: %s" % error, file=sys.stderr)
         return 2
     print(
-        json.dumps({name: score._asdict() for name, score in scores.items()})
+        json.dumps({name: _as_json(score) for name, score in scores.items()})
         if arguments.json
         else format_scores(scores)
     )

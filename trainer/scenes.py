@@ -2,6 +2,7 @@
 
     python -m trainer.scenes demonstration --street DIR --esc10 DIR --out DIR
     python -m trainer.scenes scenes --street DIR --esc10 DIR --urbansound8k DIR --seeds 20 --out DIR
+    python -m trainer.scenes unheard RUN --data DIR --foreign DIR --hours 10 --out DIR
 
 `trainer.composition` says what the timeline and the SNR mean.
 """
@@ -17,11 +18,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from trainer.composition import (
     ACTIVE_DB,
-    BED_LEVEL_DBFS,
+    BEDS_REFUSED,
     LABELS,
     Scene,
     Sound,
@@ -29,15 +29,18 @@ from trainer.composition import (
     compute_envelope_db,
     read_sound,
 )
-from trainer.data.datasets import Clip, read_esc50, read_urbansound8k
+from trainer.data.datasets import Clip, read_dataset, read_esc50, read_urbansound8k
 from trainer.data.waveforms import read_waveform
 from trainer.errors import TrainerError
+from trainer.listener import open_listener
+from trainer.timeline import SUMMARY_NAME, write_scene, write_sound, write_timeline
+from trainer.unheard_scenes import write_unheard_scenes
 
 SCENE_RATE_HZ = 32000
 SCENE_SNRS_DB = (0.0, 6.0, 12.0)
+_MOST_HOURS = 1000.0
 
 _BED_FOLD = 5  # the one fold whose rain the network's outlier training leaves out
-_BEDS_REFUSED = {"195710": "its title names dogs and people"}
 _UNCLEAR = {
     "191015": "traffic as loud as the horn",
     "175856": "traffic as loud as the horn",
@@ -88,8 +91,8 @@ def write_demonstration(street_dir: Path, esc10_dir: Path, out_dir: Path) -> Sce
         sample_rate_hz=SCENE_RATE_HZ,
     )
     out_dir.mkdir(parents=True, exist_ok=True)
-    _write_sound(out_dir / "street.ogg", scene, format="OGG", subtype="VORBIS", compression_level=0.6)
-    _write_timeline(out_dir / "timeline.json", "street.ogg", scene)
+    write_sound(out_dir / "street.ogg", scene, format="OGG", subtype="VORBIS", compression_level=0.6)
+    write_timeline(out_dir / "timeline.json", "street.ogg", scene)
     _write_attribution(out_dir / "ATTRIBUTION.tsv", [street_dir, esc10_dir], [scene])
     return scene
 
@@ -119,14 +122,13 @@ def write_scenes(street_dir: Path, esc10_dir: Path, urbansound8k_dir: Path, out_
                 chosen, bed, seed=seed, snr_db=(snr_db, snr_db), duration_s=100.0, sample_rate_hz=SCENE_RATE_HZ
             )
             path = out_dir / ("scene-%02d-%02ddb.flac" % (seed, snr_db))
-            _write_sound(path, scene, format="FLAC", subtype="PCM_16")
-            _write_timeline(path.with_suffix(".json"), path.name, scene)
+            write_scene(path, scene)
             paths.append(path)
             scenes.append(scene)
     used = sorted({event.file for scene in scenes for event in scene.events})
     shared = [name for name in used if Path(name).stem in _DEMONSTRATION]
     summary = {"scenes": len(paths), "clips": used, "shared_with_demonstration": shared}
-    (out_dir / "scenes.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    (out_dir / SUMMARY_NAME).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     _write_attribution(out_dir / "ATTRIBUTION.tsv", [street_dir, esc10_dir], scenes)
     return paths
 
@@ -155,7 +157,7 @@ def _read_beds(esc10_dir: Path) -> list[Clip]:
     return [
         clip
         for clip in read_esc50(esc10_dir).clips
-        if clip.category == "rain" and clip.fold == _BED_FOLD and clip.source_id not in _BEDS_REFUSED
+        if clip.category == "rain" and clip.fold == _BED_FOLD and clip.source_id not in BEDS_REFUSED
     ]
 
 
@@ -189,24 +191,6 @@ def _read_attribution(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _write_sound(path: Path, scene: Scene, **encoding: str | float) -> None:
-    with soundfile.SoundFile(str(path), "w", scene.sample_rate_hz, 1, **encoding) as file:
-        for start in range(0, len(scene.samples), scene.sample_rate_hz):  # libsndfile's Vorbis fails on long writes
-            file.write(scene.samples[start : start + scene.sample_rate_hz])
-
-
-def _write_timeline(path: Path, sound_name: str, scene: Scene) -> None:
-    timeline = {
-        "schema": 1,
-        "file": sound_name,
-        "duration_s": len(scene.samples) / scene.sample_rate_hz,
-        "bed": scene.bed_file,
-        "bed_dbfs": BED_LEVEL_DBFS,
-        "events": [event._asdict() for event in scene.events],
-    }
-    path.write_text(json.dumps(timeline, indent=1) + "\n", encoding="utf-8")
-
-
 def _write_attribution(path: Path, folders: Sequence[Path], scenes: Sequence[Scene]) -> None:
     used = {event.file for scene in scenes for event in scene.events} | {scene.bed_file for scene in scenes}
     rows = {row["file"]: row for folder in reversed(folders) for row in _read_attribution(folder)}
@@ -229,44 +213,71 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m trainer.scenes", description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, about in (
-        ("demonstration", "the recording that ships with the project"),
-        ("scenes", "scenes to measure the daemon's events with"),
-    ):
-        command = commands.add_parser(name, help=about)
+    demonstration = commands.add_parser("demonstration", help="the recording that ships with the project")
+    scenes = commands.add_parser("scenes", help="scenes of free clips to measure the daemon's events with")
+    unheard = commands.add_parser("unheard", help="hours of sparse scenes from what a model has not heard")
+    for command in (demonstration, scenes):
         command.add_argument("--street", type=Path, required=True, help="clips with ATTRIBUTION.tsv")
         command.add_argument("--esc10", type=Path, required=True, help="ESC-10 with ATTRIBUTION.tsv")
+    scenes.add_argument(
+        "--urbansound8k", type=Path, required=True, help="what the model was trained on: its sources are left out"
+    )
+    scenes.add_argument("--seeds", type=int, default=20, help="how many scenes (default %(default)s)")
+    unheard.add_argument("model", type=Path, help="finished run, or bundle")
+    unheard.add_argument("--data", type=Path, required=True, help="data set of the known classes")
+    unheard.add_argument("--foreign", type=Path, help="data set of foreign sound: distractors, and reserved beds")
+    unheard.add_argument("--foreign-skip", action="append", default=[], metavar="CATEGORY", help="a known class")
+    unheard.add_argument("--fold", type=int, action="append", default=[], help="of --data (default: the run's own)")
+    unheard.add_argument("--hours", type=float, default=10.0, help="in all (default %(default)s)")
+    unheard.add_argument("--seed", type=int, default=0, help="of order, pauses and beds (default %(default)s)")
+    for command in (demonstration, scenes, unheard):
         command.add_argument("--out", type=Path, required=True, help="folder to write to")
-        if name == "scenes":
-            command.add_argument(
-                "--urbansound8k",
-                type=Path,
-                required=True,
-                help="what the model was trained on: its sources are left out",
-            )
-            command.add_argument("--seeds", type=int, default=20, help="how many scenes (default %(default)s)")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0, or 2 with one line on stderr where the input cannot be used."""
     arguments = build_parser().parse_args(argv)
+    execute = {"demonstration": _compose_demonstration, "scenes": _compose_scenes, "unheard": _compose_unheard}
     try:
-        if arguments.command == "demonstration":
-            scene = write_demonstration(arguments.street, arguments.esc10, arguments.out)
-            print(
-                "%s: %d events in %.0f s"
-                % (arguments.out / "street.ogg", len(scene.events), len(scene.samples) / scene.sample_rate_hz)
-            )
-        else:
-            paths = write_scenes(
-                arguments.street, arguments.esc10, arguments.urbansound8k, arguments.out, seeds=arguments.seeds
-            )
-            print("%d scenes in %s" % (len(paths), arguments.out))
+        print(execute[arguments.command](arguments))
     except (TrainerError, OSError) as error:
         print("error: %s" % error, file=sys.stderr)
         return 2
     return 0
+
+
+def _compose_demonstration(arguments: argparse.Namespace) -> str:
+    scene = write_demonstration(arguments.street, arguments.esc10, arguments.out)
+    seconds = len(scene.samples) / scene.sample_rate_hz
+    return "%s: %d events in %.0f s" % (arguments.out / "street.ogg", len(scene.events), seconds)
+
+
+def _compose_scenes(arguments: argparse.Namespace) -> str:
+    paths = write_scenes(
+        arguments.street, arguments.esc10, arguments.urbansound8k, arguments.out, seeds=arguments.seeds
+    )
+    return "%d scenes in %s" % (len(paths), arguments.out)
+
+
+def _compose_unheard(arguments: argparse.Namespace) -> str:
+    if not 0 < arguments.hours <= _MOST_HOURS:
+        raise TrainerError("--hours is %g; expected more than 0, at most %g" % (arguments.hours, _MOST_HOURS))
+    paths = write_unheard_scenes(
+        open_listener(arguments.model),
+        read_dataset(arguments.data),
+        read_dataset(arguments.foreign) if arguments.foreign else None,
+        arguments.out,
+        hours=arguments.hours,
+        folds=arguments.fold,
+        skip=arguments.foreign_skip,
+        seed=arguments.seed,
+    )
+    return "%d scenes in %s; score them: python -m trainer.scene_scores %s --bundle DIR" % (
+        len(paths),
+        arguments.out,
+        arguments.out,
+    )
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def compare(*heard, truth=TRUTH):
 )
 def test_events_are_matched_missed_or_alarms(heard, matched, missed, superfluous, alarms, of_distractors):
     found = compare(*heard)
-    assert [len(part) for part in found[1:2] + found[3:]] == [matched, missed, superfluous, alarms, of_distractors]
+    assert [len(part) for part in found[1:2] + found[3:-1]] == [matched, missed, superfluous, alarms, of_distractors]
     assert len(found.onset_errors_s) == matched
 
 
@@ -95,6 +95,7 @@ def test_sums_by_hand():
     assert scores.onset_error_median_s == pytest.approx(0.3)
     assert scores.false_alarms_per_hour == 1.0
     assert scores.distractor_alarms == 1
+    assert scores.labels == {"car_horn": (0, 0, 1), "dog_bark": (2, 1, 0), "siren": (4, 2, 1)}  # true, found, alarms
 
 
 def test_silence_of_the_daemon_scores_nothing_and_breaks_nothing():
@@ -144,7 +145,9 @@ def test_scenes_are_grouped_by_snr(tmp_path):
     }
     assert scores["all"].scenes == 3
     assert scores["all"].distractors == 3
-    assert format_scores(scores).count("\n") == 5
+    table, labels = format_scores(scores).split("\n\n")
+    assert table.count("\n") == 5
+    assert labels.splitlines()[2:] == ["| dog_bark | 3 | 0 | 0.0 |", "| siren | 6 | 1 | 0.0 |"]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"file": "a", "duration_s": 1, "events": [{}]}', "\0"])
@@ -187,6 +190,15 @@ def test_a_process_that_fails_or_babbles_is_one_error(tmp_path, script):
 def test_a_command_that_is_not_there_is_one_error(tmp_path):
     with pytest.raises(TrainerError, match="no-such-command"):
         hear_with_edge(tmp_path / "x.flac", command=["no-such-command"])
+
+
+def test_json_has_what_the_table_has(tmp_path, capsys, monkeypatch):
+    write_scene(tmp_path, "a")
+    monkeypatch.setattr(scene_scores, "hear_with_edge", lambda path, bundle: [HeardEvent("siren", 10.0, 15.0)])
+    assert scene_scores.main([str(tmp_path), "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["all"]["matched"] == 1
+    assert scores["all"]["labels"]["siren"] == {"true": 2, "found": 1, "false_alarms": 0}
 
 
 def test_the_command_line_says_in_one_line_what_is_wrong(tmp_path, capsys):
