@@ -18,7 +18,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     Raises:
         TrainerError: the disk is full or the folder not writable; the old checkpoint stays.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = path.with_name(path.name + ".tmp")  # one name, not one a process: a killed one's 69 MB are written over
     try:
         with open(temporary, "wb") as file:
             torch.save(state, file)

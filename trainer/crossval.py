@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from engines.whole_file import write_whole
 from trainer.data.datasets import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluate import PREDICTIONS_NAME
@@ -146,6 +147,4 @@ def write_figures(folder: Path, figures: dict[str, Any]) -> None:
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(values, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, (json.dumps(values, indent=1, allow_nan=False) + "\n").encode())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from engines.whole_file import write_whole
 from trainer.errors import TrainerError
 from trainer.stages import MEASURES
 
@@ -18,13 +19,11 @@ COLUMNS = ("epoch", "stage", *MEASURES, "test_accuracy", "learning_rate", "secon
 
 def write_log(folder: Path, rows: Sequence[dict[str, object]]) -> None:
     """Write all epochs anew, whole or not at all; what an epoch did not measure stays empty."""
-    path = folder / LOG_NAME
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
+    with io.StringIO(newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(temporary, path)
+        write_whole(folder / LOG_NAME, file.getvalue().encode())
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from engines.whole_file import write_whole
 from trainer.data.datasets import UNKNOWN_LABEL, Dataset
 from trainer.errors import TrainerError
 from trainer.evaluate import Predictions, name_clips
@@ -217,6 +218,4 @@ def _write(path: Path, values: dict[str, Any]) -> None:
     """One line for each field: a change shows as such, and a run stays a small file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ["%s: %s" % (json.dumps(name), json.dumps(value, allow_nan=False)) for name, value in values.items()]
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("{\n%s\n}\n" % ",\n".join(lines), encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, ("{\n%s\n}\n" % ",\n".join(lines)).encode())
