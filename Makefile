@@ -1,4 +1,4 @@
-# `make help` lists what there is. Every target sets up what it needs and starts at once the second time.
+# `make help` lists what there is. Every target sets up the Python that it needs and starts at once the second time.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:

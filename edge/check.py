@@ -17,7 +17,8 @@ from edge.errors import ConfigError, EdgeError, SourceError, complaint, one_line
 from edge.levels.cost import share_of_core
 from edge.scorer_choice import choose_scorer
 from edge.sources import source_from_config
-from edge.sources.devices import choose_device, list_devices
+from edge.sources.devices import DeviceMissingError, choose_device, list_devices
+from edge.sources.holders import find_obstacle
 from engines.bundle import load_bundle
 from engines.errors import EngineError
 
@@ -191,6 +192,20 @@ def _check_levels(config: Config) -> List[CheckResult]:
     return [CheckResult("sound levels", True, "%s: %.1f %% of a core for each 48000 Hz" % (what, percent), "")]
 
 
+def _find_microphone(name: str) -> str:
+    """What a configured microphone is, in words; one that the running node holds is missing from PortAudio's list."""
+    try:
+        device = choose_device(list_devices(), name)
+        return "microphone %r, %d channel(s)" % (device.name, device.channels)
+    except DeviceMissingError:
+        obstacle = find_obstacle(name)
+        if obstacle is None:
+            raise
+        if not obstacle.is_ours:
+            raise SourceError(obstacle.describe()) from None
+        return "microphone %r, open in the running node: %s" % (obstacle.device, obstacle.holder)
+
+
 def _check_source(source: SourceConfig, state_directory: Optional[Path]) -> List[CheckResult]:
     name = "source " + source.name
     if source.type == "stdin":
@@ -206,16 +221,7 @@ def _check_source(source: SourceConfig, state_directory: Optional[Path]) -> List
         ]
     if source.type == "microphone":
         calibration = _check_calibration(source, state_directory)
-        device = choose_device(list_devices(), source.device)
-        return [
-            calibration,
-            CheckResult(
-                name,
-                True,
-                "microphone %r, %d channel(s)" % (device.name, device.channels),
-                "",
-            ),
-        ]
+        return [calibration, CheckResult(name, True, _find_microphone(source.device), "")]
     with source_from_config(source._replace(realtime=False)) as opened:
         block = opened.read(10.0)
         if block is None:

@@ -1,7 +1,7 @@
 """The command line: `soundclr-edge` or `python -m edge`.
 
 Results go to stdout, logs to stderr. Exit status: 0 done, 1 the thing asked for failed, 2 unusable input or
-configuration (one line, no traceback), 70 a fault inside.
+configuration (one line, no traceback), 70 a fault inside, 130 interrupted.
 """
 
 import argparse

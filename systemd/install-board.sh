@@ -1,6 +1,6 @@
 # What install.sh has to know about the machine: sourced by it. Looks below $root, so that it can be tried on a copy.
 
-# Sets board, os_name, python_version, venv_options, pip_release, system_packages, groups, device_nodes, has_gpu.
+# Sets board, os_name, python_version, venv_options, pip_release, system_packages, groups, device_nodes, has_gpu, cuda.
 look_at_board() {
     local release=""
     os_name=$(. "$root/etc/os-release" 2>/dev/null && echo "${PRETTY_NAME:-unknown system}")
@@ -26,8 +26,13 @@ look_at_board() {
     # its own pip knows neither today's wheels nor its own end: the last for 3.6
     "Python 3.6") pip_release="pip==21.3.1" ;;
     esac
+    cuda="" # where nvcc is, with which PyCUDA is built
     system_packages="python3-venv libportaudio2 libsndfile1 portaudio19-dev python3-dev gcc"
     find_devices
+    if [ "$has_gpu" = yes ] && [ -x "$root/usr/local/cuda/bin/nvcc" ]; then
+        cuda=/usr/local/cuda
+        system_packages="$system_packages g++"
+    fi
 }
 
 # Groups and nodes differ from board to board: only what is there is named.

@@ -36,7 +36,7 @@ main() {
     switch_software
     start_service
     say "done. The configuration is $config: name the broker there, then: systemctl reload $service"
-    say "see whether all is well: sudo -u $user soundclr-edge check; systemctl status $service; journalctl -fu $service"
+    say "see whether all is well: sudo soundclr-edge check; systemctl status $service; journalctl -fu $service"
 }
 
 say() { echo "install: $*"; }
@@ -133,8 +133,11 @@ install_software() {
     digest=$(sha256sum "$wheel" | cut -c 1-16)
     venv=$prefix/venv-$digest
     previous=$(readlink "$prefix/current" 2>/dev/null || true)
+    pip="$venv/bin/python -m pip --disable-pip-version-check --no-input -q"
+    install="install ${wheels:+--no-index --find-links $wheels}"
     if [ -e "$venv/.complete" ]; then
         say "this very software is installed"
+        install_device_packages
         return
     fi
     changed=yes
@@ -143,21 +146,34 @@ install_software() {
     run mkdir -p "$prefix"
     # shellcheck disable=SC2086
     run "$python" -m venv $venv_options "$venv"
-    pip="$venv/bin/python -m pip --disable-pip-version-check --no-input -q"
-    install="install ${wheels:+--no-index --find-links $wheels}"
     # shellcheck disable=SC2086
     [ -z "$pip_release" ] || run $pip $install "$pip_release"
     # shellcheck disable=SC2086
     run $pip $install "$wheel"
-    # shellcheck disable=SC2086
-    run $pip $install "pyaudio>=0.2.14" ||
-        say "PyAudio did not build: no microphone until: apt-get install $system_packages, and this script again"
+    install_device_packages
     if [ -e "$config" ]; then
         # shellcheck disable=SC2016
         run "$venv/bin/python" -c 'import sys, pathlib, edge.config_file; edge.config_file.load_config(pathlib.Path(sys.argv[1]))' \
             "$config" || fail "the new version does not take $config (see above); nothing has been switched"
     fi
     run touch "$venv/.complete"
+}
+
+# What is built against this board's own libraries. Tried again by each run of this script until it is there.
+install_device_packages() {
+    have pyaudio || add_package "pyaudio>=0.2.14" ||
+        say "PyAudio did not build: no microphone until: apt-get install $system_packages, and this script again"
+    [ -n "$cuda" ] || return 0
+    # nvcc is on nobody's PATH on a Jetson
+    have pycuda || PATH=$cuda/bin:$PATH CUDA_ROOT=$cuda add_package "${wheel}[gpu]" ||
+        say "PyCUDA did not build, the node hears on the processor: see above, then this script again"
+}
+
+have() { [ -x "$venv/bin/python" ] && "$venv/bin/python" -c "import $1" 2>/dev/null; }
+
+add_package() {
+    # shellcheck disable=SC2086
+    run $pip $install "$1" && changed=yes
 }
 
 install_files() {

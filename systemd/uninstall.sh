@@ -6,7 +6,7 @@
 #   --root DIR  remove below DIR and say which commands would run
 #
 # What the node retained at the broker stays there; before this: systemctl stop soundclr-edge, then
-# sudo -u soundclr-edge soundclr-edge retire
+# sudo soundclr-edge retire
 set -euo pipefail
 
 purge=no root=""

@@ -90,6 +90,33 @@ def test_jetpack_4_gets_python_3_6_s_pip_and_tensorrt_s_module(tmp_path, wheel):
     assert "MemoryDenyWriteExecute=no" in lines and "PrivateDevices=no" in lines
 
 
+@pytest.mark.parametrize("has_nvcc", [True, False])
+def test_pycuda_is_built_with_the_board_s_cuda_where_it_has_one(tmp_path, wheel, has_nvcc):
+    root = lay_out(tmp_path / "nano", tegra=TEGRA, nodes=NANO)
+    nvcc = root / "usr/local/cuda/bin/nvcc"
+    nvcc.parent.mkdir(parents=True)
+    nvcc.touch(0o755 if has_nvcc else 0o644)
+    said = install(root, wheel, "--node-name", "corner-1", python=python_of(tmp_path, "3.6"))
+    assert ("install %s[gpu]" % wheel in said) is has_nvcc
+
+
+def test_what_is_missing_of_an_installed_version_is_built_by_the_next_run(tmp_path, wheel):
+    """PyAudio that did not build for want of a header, and CUDA that came later, are not given up for good."""
+    root = lay_out(tmp_path / "nano", tegra=TEGRA, nodes=NANO)
+    first = install(root, wheel, "--node-name", "corner-1")
+    (venv,) = (line.split()[-1] for line in first.splitlines() if "software into" in line)
+    asked = Path(venv) / "bin" / "python"
+    asked.parent.mkdir(parents=True)
+    (Path(venv) / ".complete").touch()
+    asked.write_text('#!/bin/sh\n[ "$2" = "import pycuda" ]\n')
+    asked.chmod(0o755)
+    again = install(root, wheel)
+    assert "this very software is installed" in again
+    assert "install pyaudio" in again and "[gpu]" not in again
+    asked.write_text("#!/bin/sh\nexit 0\n")
+    assert "pip install" not in install(root, wheel)
+
+
 @pytest.mark.parametrize(("release", "python", "jetpack"), [("36", "3.10", "6"), ("38", "3.12", "7")])
 def test_orin_gets_its_own_gpu_and_groups(tmp_path, wheel, release, python, jetpack):
     tegra = TEGRA.replace("R32", "R" + release)

@@ -1,7 +1,8 @@
 """From out-of-fold predictions to the numbers that a bundle decides by, and to honest figures of them.
 
 The shipped numbers are chosen on all predictions. The figures are cross-fitted: for each fold they are chosen on the
-other folds and judged on this one, so that no clip is judged by a number that it helped to choose.
+other folds and judged on this one, so that no clip is judged by a number that it helped to choose. A single fold has
+no others: its figures are those of the raw answers.
 """
 
 from __future__ import annotations
@@ -105,6 +106,7 @@ def measure(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
         "macro_f1": macro_f1(confusion),
         "by_class": {label: score._asdict() for label, score in zip(labels, class_scores(confusion), strict=True)},
         "confusion": confusion.tolist(),
+        "calibration": "cross-fitted" if len(np.unique(folds)) > 1 else "none",
         "calibration_error": expected_calibration_error(probabilities, truth),
         "nll": negative_log_likelihood(probabilities, truth),
         "brier": brier_score(probabilities, truth),
@@ -116,8 +118,8 @@ def measure(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
 def _cross_fitted_probabilities(logits: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> np.ndarray:
     probabilities = np.empty(logits.shape)
     for fold in np.unique(folds):
-        others = folds != fold if len(np.unique(folds)) > 1 else folds == fold
-        temperature = fit_temperature(logits[others], truth[others])
+        others = folds != fold
+        temperature = fit_temperature(logits[others], truth[others]) if others.any() else 1.0
         probabilities[folds == fold] = softmax(logits[folds == fold] / temperature)
     return probabilities
 

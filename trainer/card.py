@@ -50,6 +50,8 @@ def _range(interval: list[float]) -> str:
 
 
 def _figures(metrics: dict[str, Any]) -> list[str]:
+    is_fitted = metrics.get("calibration", "cross-fitted") == "cross-fitted"
+    temperature = "cross-fitted" if is_fitted else "before temperature: one fold alone"
     rows = [
         ("Accuracy, %d clips of %d recordings" % (metrics["clips"], metrics["sources"]), _percent(metrics["accuracy"])),
         ("95 % interval by clip (Wilson)", _range(metrics["accuracy_interval_by_clip"])),
@@ -59,8 +61,8 @@ def _figures(metrics: dict[str, Any]) -> list[str]:
             ", ".join("fold %s %s" % (fold, _percent(value)) for fold, value in metrics["accuracy_by_fold"].items()),
         ),
         ("Macro F1", "%.3f" % metrics["macro_f1"]),
-        ("Calibration error (equal-mass bins, debiased, cross-fitted)", "%.3f" % metrics["calibration_error"]),
-        ("NLL, Brier (cross-fitted)", "%.3f, %.3f" % (metrics["nll"], metrics["brier"])),
+        ("Calibration error (equal-mass bins, debiased, %s)" % temperature, "%.3f" % metrics["calibration_error"]),
+        ("NLL, Brier (%s)" % temperature, "%.3f, %.3f" % (metrics["nll"], metrics["brier"])),
     ]
     length = metrics["length"]
     if length:

@@ -30,7 +30,7 @@ def add_parser(commands: Commands) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
     from edge.history import Wanted, acting_as_owner, moment_from_text, republish, write_history
-    from edge.installation import find_state_directory
+    from edge.installation import find_service_state_directory
 
     now_s, given = time.time(), (arguments.begin, arguments.end)
     begin, end = (
@@ -40,7 +40,7 @@ def execute(arguments: argparse.Namespace) -> int:
     wanted = Wanted(begin, end, arguments.source, arguments.type, arguments.label)
     if arguments.republish and begin is None:
         raise ConfigError("--republish without --from; expected from when on, for instance --from -2h")
-    directory = find_state_directory(arguments.state_dir)
+    directory = find_service_state_directory(arguments.state_dir)
     with acting_as_owner(directory):
         if arguments.republish:
             count = republish(directory, wanted)

@@ -29,7 +29,8 @@ def add_state_dir(parser: argparse.ArgumentParser) -> None:
         "--state-dir",
         type=Path,
         default=None,
-        help="folder that outlasts restarts (default: $STATE_DIRECTORY, else ~/.local/state/soundclr-edge)",
+        help="folder that outlasts restarts (default: $STATE_DIRECTORY; for root the service's own; else "
+        "soundclr-edge in $XDG_STATE_HOME or ~/.local/state)",
     )
 
 

@@ -117,16 +117,8 @@ def _reason_for(error: Exception, arguments: argparse.Namespace) -> Tuple[str, s
     """The fault's code and its line: PortAudio calls a device missing that it cannot open, the kernel may know why."""
     wanted = error.device if isinstance(error, _RefusedError) else arguments.device
     obstacle = find_obstacle(wanted, proc=arguments.proc)
-    if obstacle is not None and obstacle.holder:
-        return faults.BUSY, "the microphone %r is in use by %s; stop it, or let it have another device" % (
-            obstacle.device,
-            obstacle.holder,
-        )
     if obstacle is not None:
-        return faults.DENIED, "the microphone %r is there, and this user may not open %s; add the user to its group" % (
-            obstacle.device,
-            obstacle.node,
-        )
+        return (faults.BUSY if obstacle.holder else faults.DENIED), obstacle.describe()
     if isinstance(error, DeviceMissingError):
         return faults.MISSING, str(error)
     return (faults.BUSY if isinstance(error, _RefusedError) and error.is_busy else faults.REFUSED), str(error)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Dict, Iterator, NamedTuple, Optional
 
 _CARD = re.compile(r"^\s*(\d+) \[([^\]]*)\]: \S+ - (.*)$", re.MULTILINE)
+_CAPTURE_MODULE = "edge.sources.capture"
 _OWNER = re.compile(r"^owner_pid\s*: (\d+)", re.MULTILINE)
 
 
@@ -21,6 +22,19 @@ class Obstacle(NamedTuple):
     device: str  # its name as PortAudio would say it
     holder: str  # "arecord (process 1234)"; "" where nobody has it and this user may not open it
     node: str  # /dev/snd/pcmC1D0c
+    is_ours: bool = False  # the holder is a street-sound node's own capture
+
+    def describe(self) -> str:
+        """One line: what is in the way, and what to do."""
+        if self.holder:
+            return "the microphone %r is in use by %s; stop it, or let it have another device" % (
+                self.device,
+                self.holder,
+            )
+        return "the microphone %r is there, and this user may not open %s; add the user to its group" % (
+            self.device,
+            self.node,
+        )
 
 
 def find_obstacle(wanted: str, *, proc: str = "/proc", dev: str = "/dev/snd") -> Optional[Obstacle]:
@@ -33,9 +47,13 @@ def find_obstacle(wanted: str, *, proc: str = "/proc", dev: str = "/dev/snd") ->
         if wanted not in one.name.lower() and wanted != one.card_id.lower():
             continue
         node = os.path.join(dev, "pcmC%dD%dc" % (one.card, one.device))
-        holder = _holder_of(one.folder, Path(proc))
-        if holder or (os.path.exists(node) and not os.access(node, os.R_OK | os.W_OK)):
-            return Obstacle(one.name, holder, node)
+        holder = _find_holder(one.folder)
+        if holder is not None:
+            command = text_of(Path(proc) / str(holder) / "comm").strip()
+            is_ours = _CAPTURE_MODULE in text_of(Path(proc) / str(holder) / "cmdline").split("\0")
+            return Obstacle(one.name, "%s (process %d)" % (command or "a program", holder), node, is_ours)
+        if os.path.exists(node) and not os.access(node, os.R_OK | os.W_OK):
+            return Obstacle(one.name, "", node)
     return None
 
 
@@ -85,10 +103,6 @@ def text_of(path: Path) -> str:
         return ""
 
 
-def _holder_of(folder: Path, proc: Path) -> str:
-    for status in sorted(folder.glob("sub[0-9]*/status")):
-        owner = owner_of(status)
-        if owner is not None:
-            command = text_of(proc / str(owner) / "comm").strip()
-            return "%s (process %d)" % (command or "a program", owner)
-    return ""
+def _find_holder(folder: Path) -> Optional[int]:
+    owners = (owner_of(status) for status in sorted(folder.glob("sub[0-9]*/status")))
+    return next((owner for owner in owners if owner is not None), None)

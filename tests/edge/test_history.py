@@ -244,6 +244,14 @@ def test_the_installed_command_reads_while_a_writer_writes(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to look at another user's store")
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone asks on the service's behalf")
+def test_root_reads_the_service_s_store_without_naming_it(directory, monkeypatch, capsys):
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setattr("edge.installation._OF_SERVICE", Path(directory))
+    assert main(["history", "--json"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 7
+
+
 def test_root_acts_as_the_owner_so_that_the_service_is_not_locked_out(directory):
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
         os.chmod(name, 0o755)

@@ -1,9 +1,11 @@
 """Why a microphone that is plugged in seems not to be there."""
 
+import functools
 import os
 
 import pytest
 
+from edge.check import run_checks
 from edge.sources.holders import find_obstacle
 
 CARDS = """ 0 [PCH            ]: HDA-Intel - HDA Intel PCH
@@ -52,6 +54,37 @@ def test_a_card_is_known_by_the_id_that_the_udev_rule_gives_it(machine):
     (machine / "proc" / "asound" / "card1" / "pcm0c" / "sub0" / "status").write_text(RUNNING)
     assert obstacle_on(machine, "streetmic").holder == "arecord (process 1234)"
     assert obstacle_on(machine, "street") is None
+
+
+@pytest.mark.parametrize(
+    ("command", "ok", "expected"),
+    [
+        (
+            "/opt/soundclr-edge/current/bin/python\0-m\0edge.sources.capture\0--device\0usb\0",
+            True,
+            "open in the running",
+        ),
+        ("arecord\0-D\0hw:1,0\0", False, "in use by arecord (process 1234); stop it"),
+        (None, False, "no microphone is called 'usb pnp'"),  # not there at all
+    ],
+)
+def test_check_knows_the_microphone_that_the_running_node_holds(machine, monkeypatch, command, ok, expected):
+    """PortAudio leaves a device in use out of its list: a healthy node would seem to have none."""
+    if command is None:
+        (machine / "proc" / "asound" / "cards").write_text("")
+        (machine / "proc" / "asound" / "card1" / "pcm0c" / "info").unlink()
+    else:
+        (machine / "proc" / "asound" / "card1" / "pcm0c" / "sub0" / "status").write_text(RUNNING)
+        (machine / "proc" / "1234" / "cmdline").write_text(command)
+    look = functools.partial(find_obstacle, proc=str(machine / "proc"), dev=str(machine / "dev"))
+    monkeypatch.setattr("edge.check.find_obstacle", look)
+    monkeypatch.setattr("edge.check.list_devices", list)
+    config = machine / "node.toml"
+    config.write_text(
+        '[node]\nname = "here"\n[mqtt]\nport = 1\n[[source]]\nname = "mic"\ntype = "microphone"\ndevice = "usb pnp"\n'
+    )
+    (result,) = [one for one in run_checks(config) if one.name == "source mic"]
+    assert result.ok is ok and expected in result.detail
 
 
 def test_a_process_that_hides_its_name_is_named_by_its_number(machine):

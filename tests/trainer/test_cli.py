@@ -181,6 +181,18 @@ def test_figures_do_not_depend_on_the_order_of_clips():
     assert first["foreign"]["auroc"] == pytest.approx(second["foreign"]["auroc"])
 
 
+def test_a_single_fold_is_not_calibrated_on_itself():
+    given = predictions()
+    one_fold = given.select(given.folds <= 1)
+    loud = one_fold._replace(logits=one_fold.logits * 5.0)  # what a temperature of 5 would undo
+    figures = measure(one_fold, ["a", "b", "c"]), measure(loud, ["a", "b", "c"])
+    assert [one["calibration"] for one in figures] == ["none", "none"]
+    assert figures[0]["nll"] != pytest.approx(figures[1]["nll"], rel=0.05)
+    both = measure(given, ["a", "b", "c"]), measure(given._replace(logits=given.logits * 5.0), ["a", "b", "c"])
+    assert [one["calibration"] for one in both] == ["cross-fitted", "cross-fitted"]
+    assert both[0]["nll"] == pytest.approx(both[1]["nll"], rel=0.02)
+
+
 def test_predictions_that_are_damaged_are_refused(tmp_path):
     from trainer.errors import TrainerError
 
