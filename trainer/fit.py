@@ -34,7 +34,7 @@ from trainer.stages import (
     plan_stages,
     set_training,
 )
-from trainer.training_faults import check_classes, check_finite, explain_full_memory
+from trainer.training_faults import check_classes, check_finite, check_weights, explain_full_memory
 from trainer.weights import load_backbone_weights
 
 _LOGGER = logging.getLogger(__name__)
@@ -128,6 +128,7 @@ class Fit:
             rate = self.schedule.get_last_lr()[0]
             with explain_full_memory(self.device, self.source.rows):
                 self.history.append(self._train_epoch(progress))
+            check_weights(self.averaged, epoch=self.epoch, learning_rate=self.stage.learning_rate)
             self.epoch += 1
             if judge is not None and self.group.leads:
                 self.history[-1]["test_accuracy"] = judge(self.averaged)
@@ -184,7 +185,8 @@ class Fit:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         self.schedule.step()
-        update_average(self.averaged, self.model, self.recipe.ema_decay)
+        self._averaged_steps += 1
+        update_average(self.averaged, self.model, self.recipe.ema_decay, self._averaged_steps)
         return measures
 
     def _mix(
@@ -219,7 +221,7 @@ class Fit:
         return 0 if epoch < self.stages[0].epochs else len(self.stages) - 1
 
     def _enter_stage(self, number: int) -> None:
-        self.stage_number, self.stage = number, self.stages[number]
+        self.stage_number, self.stage, self._averaged_steps = number, self.stages[number], 0
         freeze_others(self.model, self.stage)
         self.optimiser, self.schedule = create_optimiser(self.model, self.stage, self.recipe, self.source.steps)
         self.forward: nn.Module = self.group.wrap(self.model)
@@ -259,15 +261,26 @@ class Fit:
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.epoch, self.history, self.log = state["epoch"], state["history"], state.get("log", [])
+        first = self.stages[0].epochs if self.stage_number else 0
+        self._averaged_steps = (self.epoch - first) * self.source.steps
         if self.group.leads:
             _LOGGER.info("continuing %s after epoch %d of %d", path, self.epoch, self.recipe.total_epochs)
 
 
 @torch.no_grad()
-def update_average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
-    """Exponential moving average of the weights and of batch norm's statistics, in place."""
+def update_average(averaged: nn.Module, model: nn.Module, decay: float, step: int) -> None:
+    """Exponential moving average of the weights and of batch norm's statistics, in place.
+
+    What training began with has no part in it: the newest has the share that it has in a mean whose weights fall by
+    `decay` a step and sum to one over the steps there were (the bias correction of Kingma and Ba, 2015, section 3). A
+    plain average would keep decay^steps of the start: a twentieth where 0.99 meets the 300 steps of a small data set.
+
+    Args:
+        step: how many there were, this one among them; from 1.
+    """
+    share = (1.0 - decay) / (1.0 - decay**step)
     for slow, fast in zip(averaged.state_dict().values(), model.state_dict().values(), strict=True):
         if slow.dtype.is_floating_point:
-            slow.lerp_(fast, 1.0 - decay)
+            slow.lerp_(fast, share)
         else:
             slow.copy_(fast)

@@ -92,5 +92,5 @@ def neighbour_accuracy(embeddings: Tensor, labels: Tensor) -> Tensor:
     labelled = labels >= 0
     similarity = embeddings @ embeddings.T
     similarity = similarity.masked_fill(~labelled[None, :], -torch.inf).fill_diagonal_(-torch.inf)
-    hits = (labels[similarity.argmax(dim=1)] == labels) & labelled
+    hits = (labels[similarity.argmax(dim=1)] == labels) & labelled & (labelled.sum() > 1)
     return hits.sum().float() / labelled.sum().clamp_min(1)

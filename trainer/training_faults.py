@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 from trainer.data.waveforms import Waveforms
 from trainer.errors import TrainerError
@@ -42,6 +43,21 @@ def check_finite(loss: float, *, epoch: int, step: int, steps: int, learning_rat
     raise TrainerError(
         "the loss became %s in epoch %d, by step %d of %d (%s); lower learning_rate (%g) or raise temperature (%g)"
         % (loss, epoch + 1, step, steps, kept, learning_rate, temperature)
+    )
+
+
+def check_weights(network: nn.Module, *, epoch: int, learning_rate: float) -> None:
+    """Stop a run whose last step has destroyed the weights: the loss tells it one step late, or never.
+
+    Args:
+        epoch: finished ones.
+    """
+    if all(bool(torch.isfinite(values).all()) for values in network.state_dict().values()):
+        return
+    kept = "the checkpoint of epoch %d stays" % epoch if epoch else "no epoch was finished yet"
+    raise TrainerError(
+        "the weights are no numbers at the end of epoch %d (%s); lower learning_rate (%g)"
+        % (epoch + 1, kept, learning_rate)
     )
 
 

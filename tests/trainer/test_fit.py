@@ -207,7 +207,7 @@ def test_a_run_trains_reports_and_finishes(root):
 
 def test_the_loss_falls_over_a_few_epochs(root):
     plain = Augmentation(cut_p=0, noise_fill_p=0, background_p=0, made_up_foreign_p=0, mix_p=0, warp_p=0, low_pass_p=0)
-    fit = tiny_fit(root, TINY._replace(epochs=32, learning_rate=3e-3, augmentation=plain))
+    fit = tiny_fit(root, TINY._replace(epochs=32, learning_rate=3e-3, augmentation=plain, draw="pass"))
     fit.run(in_silence)
     losses = [means["cross_entropy"] for means in fit.history]
     assert np.mean(losses[-8:]) < 0.8 * np.mean(losses[:8])
@@ -237,14 +237,21 @@ def test_a_diverging_run_stops_with_advice(root):
         tiny_fit(root, TINY._replace(epochs=40, learning_rate=1e18)).run(in_silence)
 
 
-def test_an_average_moves_by_its_decay_and_counts_are_copied():
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("steps", [1, 2, 30])
+def test_an_average_is_the_weighted_mean_of_what_was_seen_and_of_nothing_else(decay, steps):
     slow, fast = torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)
     with torch.no_grad():
-        slow.weight.fill_(0.0)
-        fast.weight.fill_(1.0)
-    fast.running_mean.fill_(4.0)
-    fast.num_batches_tracked.fill_(7)
-    update_average(slow, fast, 0.75)
-    assert slow.weight.tolist() == [0.25, 0.25]
-    assert slow.running_mean.tolist() == [1.0, 1.0]
-    assert slow.num_batches_tracked == 7
+        slow.weight.fill_(1e6)  # what training began with
+        slow.running_mean.fill_(1e6)
+        values = torch.linspace(1.0, 3.0, steps)
+        for step, value in enumerate(values, start=1):
+            fast.weight.fill_(value)
+            fast.running_mean.fill_(2 * value)
+            fast.num_batches_tracked.fill_(step)
+            update_average(slow, fast, decay, step)
+    weights = decay ** torch.arange(steps - 1, -1, -1, dtype=torch.float64)
+    expected = float((weights * values).sum() / weights.sum())
+    assert slow.weight.tolist() == pytest.approx([expected] * 2, rel=1e-5)
+    assert slow.running_mean.tolist() == pytest.approx([2 * expected] * 2, rel=1e-5)
+    assert slow.num_batches_tracked == steps

@@ -79,7 +79,7 @@ class BatchSource:
         rows = self._draw_rows(np.random.default_rng(seed), epoch, step)[self._group.rank :: self._group.size]
         made = []
         for row in rows:
-            rng = np.random.default_rng((*seed, row.number))
+            rng = np.random.default_rng((*seed, row.number))  # from 1: NumPy takes (..., 0) for the batch's own seed
             if row.is_known or self._foreign is None:
                 made.append(self._known_row(row.clip, rng))
             else:
@@ -99,11 +99,11 @@ class BatchSource:
         if self._foreign is not None:
             drawn = rng.choice(len(self._foreign), recipe.foreign_batch, p=self._foreign_weights).tolist()
             chosen += [(clip, False) for clip in drawn]
-        return [_Row(clip, is_known, number) for number, (clip, is_known) in enumerate(chosen)]
+        return [_Row(clip, is_known, number) for number, (clip, is_known) in enumerate(chosen, 1)]
 
     def _order(self, epoch: int) -> list[int]:
         """Every clip once, in the epoch's own order; a remainder smaller than a batch is left out."""
-        rng = np.random.default_rng((self._recipe.seed, epoch))
+        rng = np.random.default_rng((self._recipe.seed, epoch, 0, 0, 1))  # no batch's, no row's
         order: list[int] = rng.permutation(len(self._known)).tolist()
         return order
 
