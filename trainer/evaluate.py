@@ -6,13 +6,16 @@ predictions that this writes, each judged on folds other than those it was chose
 
 from __future__ import annotations
 
+import io
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from engines.whole_file import write_whole
 from trainer.checkpoint import load_checkpoint
 from trainer.data.datasets import UNKNOWN_LABEL
 from trainer.data.waveforms import Waveforms
@@ -101,8 +104,9 @@ def count_right(model: SoundNet, recipe: Recipe, clips: Waveforms, n_labels: int
 
 def save_predictions(predictions: Predictions, folder: Path) -> None:
     """Write `predictions.npz`."""
-    with open(Path(folder) / PREDICTIONS_NAME, "wb") as file:
-        np.savez_compressed(file, **predictions._asdict())
+    content = io.BytesIO()
+    np.savez_compressed(content, **predictions._asdict())
+    write_whole(Path(folder) / PREDICTIONS_NAME, content.getvalue())
 
 
 def load_predictions(folder: Path) -> Predictions:
@@ -112,7 +116,7 @@ def load_predictions(folder: Path) -> Predictions:
         with np.load(path, allow_pickle=False) as file:
             kept = [name for name in Predictions._fields if name in file or name not in Predictions._field_defaults]
             return Predictions(**{name: file[name] for name in kept})
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise TrainerError(
             "%s cannot be read (%s); run `soundclr-train evaluate %s` first" % (path, error, folder)
         ) from error

@@ -167,8 +167,15 @@ def _why_not(clip: Clip, same: set[str], trained: set[str], shared: set[str]) ->
     return "source shared with the known classes" if clip.source_id in shared else ""
 
 
+def _read_rate_hz(clip: Clip) -> int:
+    try:
+        return int(soundfile.info(str(clip.path)).samplerate)
+    except (RuntimeError, OSError) as error:
+        raise TrainerError("%s cannot be read as sound (%s)" % (clip.path, error)) from error
+
+
 def _common_band_hz(listener: Listener, known: Sequence[Clip], foreign: Sequence[Clip]) -> float:
     """Nine tenths of the lowest of both sets' usual Nyquist frequencies and the model's own."""
-    rates_hz = [Counter(soundfile.info(str(clip.path)).samplerate for clip in clips) for clips in (known, foreign)]
+    rates_hz = [Counter(_read_rate_hz(clip) for clip in clips) for clips in (known, foreign)]
     usual = [counts.most_common(1)[0][0] for counts in rates_hz]
     return _BAND_SHARE * 0.5 * min(*usual, listener.spec.sample_rate_hz)

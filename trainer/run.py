@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from engines.whole_file import write_whole
 from trainer.data.datasets import Clip, Dataset, read_dataset
 from trainer.errors import TrainerError
 
@@ -54,11 +55,9 @@ def select_clips(record: RunRecord, data: Dataset, foreign: Dataset | None) -> S
     train = [clip for clip in known if clip.fold not in record.hold_out_folds]
     test = [clip for clip in known if clip.fold in record.hold_out_folds]
     strange = _strange_clips(record, data, train)
+    _check_foreign_roles(record, foreign)
     if foreign is None:
         return Selection(train, test, [], strange)
-    unknown = set(record.foreign_skip + record.foreign_hold_out) - set(foreign.categories)
-    if unknown:
-        raise TrainerError("%s has no categories %s; it has %s" % (foreign.name, sorted(unknown), foreign.categories))
     shared = {clip.source_id for clip in data.clips}
     skipped = set(record.foreign_skip) | set(data.categories)
     usable = [
@@ -77,13 +76,36 @@ def select_clips(record: RunRecord, data: Dataset, foreign: Dataset | None) -> S
     )
 
 
+def _check_foreign_roles(record: RunRecord, foreign: Dataset | None) -> None:
+    """Refuse roles of foreign sound that nothing has: a slip of the pen would train on what was to be kept away."""
+    named = sorted({*record.foreign_skip, *record.foreign_hold_out})
+    if foreign is None:
+        if named or record.foreign_reserve:
+            raise TrainerError(
+                "%s without foreign sound; give --foreign too" % ", ".join([*named, *record.foreign_reserve])
+            )
+        return
+    unknown = [category for category in named if category not in foreign.categories]
+    if unknown:
+        raise TrainerError("%s has no categories %s; it has %s" % (foreign.name, unknown, foreign.categories))
+    there = {"%s:%d" % (clip.category, clip.fold) for clip in foreign.clips}
+    unknown = [reserve for reserve in record.foreign_reserve if reserve not in there]
+    if unknown:
+        raise TrainerError(
+            "--foreign-reserve %s; expected CATEGORY:FOLD of %s, such as %s"
+            % (", ".join(unknown), foreign.name, min(there, default="rain:5"))
+        )
+
+
 def write_record(record: RunRecord, folder: Path) -> None:
-    """Write the record; refuse a folder that holds another run.  Raises TrainerError."""
+    """Write the record where there is none; refuse a folder that holds another run.  Raises TrainerError."""
     path = folder / RECORD_NAME
-    if path.exists() and read_record(folder) != record:
-        raise TrainerError("%s holds another run (%s); give another --out" % (folder, path.read_text()))
+    if path.exists():
+        if read_record(folder) != record:
+            raise TrainerError("%s holds another run (%s); give another --out" % (folder, path.read_text()))
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record._asdict(), indent=1) + "\n", encoding="utf-8")
+    write_whole(path, (json.dumps(record._asdict(), indent=1) + "\n").encode())
 
 
 def read_record(folder: Path) -> RunRecord:

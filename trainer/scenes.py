@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engines.errors import EngineError
 from trainer.composition import (
     ACTIVE_DB,
     BEDS_REFUSED,
@@ -241,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     execute = {"demonstration": _compose_demonstration, "scenes": _compose_scenes, "unheard": _compose_unheard}
     try:
         print(execute[arguments.command](arguments))
-    except (TrainerError, OSError) as error:
+    except (TrainerError, EngineError, OSError) as error:
         print("error: %s" % error, file=sys.stderr)
         return 2
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -127,10 +126,10 @@ def read_state_file(path: Path) -> dict[str, Tensor]:
             content: Any = safetensors.torch.load_file(path)
         else:
             content = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError, safetensors.SafetensorError) as error:
+    except Exception as error:  # on damaged files torch raises whatever its unpickler stumbles over
         raise TrainerError(
             "%s cannot be read as weights (%s); expected a state dict saved by torch.save, or .safetensors"
-            % (path, str(error).splitlines()[0])
+            % (path, (str(error) or type(error).__name__).splitlines()[0])
         ) from error
     for key in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):

@@ -13,7 +13,8 @@ from engines.runtimes import open_runtime
 from engines.selftest import run_selftest
 from trainer.calibration import choose_decision, measure
 from trainer.cli import main
-from trainer.evaluate import Predictions, load_averaged_model, load_predictions
+from trainer.errors import TrainerError
+from trainer.evaluate import Predictions, load_averaged_model, load_predictions, save_predictions
 from trainer.inference import compute_clip_logits, cut_windows
 
 BACKBONE = "test_efficientnet"
@@ -193,9 +194,13 @@ def test_a_single_fold_is_not_calibrated_on_itself():
     assert both[0]["nll"] == pytest.approx(both[1]["nll"], rel=0.02)
 
 
-def test_predictions_that_are_damaged_are_refused(tmp_path):
-    from trainer.errors import TrainerError
-
-    (tmp_path / "predictions.npz").write_bytes(b"PK\x03\x04 rubbish")
-    with pytest.raises(TrainerError, match="predictions.npz"):
+@pytest.mark.parametrize("damage", ["empty", "rubbish", "cut", "flipped"])
+def test_predictions_that_are_damaged_are_refused(tmp_path, damage):
+    save_predictions(predictions(), tmp_path)
+    path = tmp_path / "predictions.npz"
+    whole = path.read_bytes()
+    middle = whole.index(b"logits.npy") + 200  # within the first compressed array
+    flipped = whole[:middle] + bytes(byte ^ 0xFF for byte in whole[middle : middle + 40]) + whole[middle + 40 :]
+    path.write_bytes({"empty": b"", "rubbish": b"PK\x03\x04 rubbish", "cut": whole[:-100], "flipped": flipped}[damage])
+    with pytest.raises(TrainerError, match=r"predictions\.npz"):
         load_predictions(tmp_path)

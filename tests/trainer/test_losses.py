@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from trainer.losses import hybrid_loss, soft_cross_entropy, supervised_contrastive_loss
+from trainer.losses import hybrid_loss, neighbour_accuracy, soft_cross_entropy, supervised_contrastive_loss
 
 
 def embeddings(count, dimension=6, seed=0, dtype=torch.float32):
@@ -57,8 +57,21 @@ def test_anchors_without_a_positive_do_not_dilute_the_mean():
     vectors = embeddings(4)
     alone = supervised_contrastive_loss(vectors, torch.tensor([0, 0, 1, 2]), temperature=0.1)
     assert alone.item() == pytest.approx(loop_written_loss(vectors, [0, 0, 1, 2], 0.1).item(), rel=1e-4)
-    per_anchor_sum = alone.item() * 2  # two anchors count, not four
-    assert alone.item() > per_anchor_sum / 4
+    pair = vectors @ vectors.T / 0.1
+    pair.fill_diagonal_(-torch.inf)
+    chances = pair.log_softmax(dim=1)
+    assert alone.item() == pytest.approx(-(chances[0, 1] + chances[1, 0]).item() / 2, rel=1e-4)  # of two, not of four
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [([0, 0, 1], 2 / 3), ([0, -1, -1], 0.0), ([-1, -1, -1], 0.0), ([0, 1, 0], 0.0), ([0, 0, -1], 1.0)],
+)
+def test_nearest_neighbours_are_counted_among_the_labelled(labels, expected):
+    """The first two lie close together, the third nearer to the second than to the first."""
+    angles = torch.tensor([0.0, 0.2, 0.9])
+    vectors = torch.stack([angles.cos(), angles.sin()], dim=1)
+    assert neighbour_accuracy(vectors, torch.tensor(labels)).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("labels", [[-1, -1, -1, -1], [0, 1, 2, 3], [5]])

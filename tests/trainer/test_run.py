@@ -43,6 +43,30 @@ def test_a_class_or_fold_that_is_not_there_is_named(urbansound8k):
         select_clips(RECORD._replace(hold_out_folds=[9, 1, 7]), data, None)
 
 
+@pytest.mark.parametrize(
+    ("roles", "complaint"),
+    [
+        ({"foreign_reserve": ["rain5"]}, "--foreign-reserve rain5; expected CATEGORY:FOLD"),
+        ({"foreign_reserve": ["rain:05"]}, "--foreign-reserve rain:05"),
+        ({"foreign_reserve": ["rain:4"]}, "--foreign-reserve rain:4"),
+        ({"foreign_skip": ["canine"]}, "no categories \\['canine'\\]"),
+        ({"foreign_hold_out": ["Rain"]}, "no categories \\['Rain'\\]"),
+    ],
+)
+def test_a_slip_in_what_is_kept_away_is_named_and_trains_on_nothing(urbansound8k, esc10, roles, complaint):
+    record = RECORD._replace(foreign_data="ESC-10", **roles)
+    with pytest.raises(TrainerError, match=complaint):
+        select_clips(record, read_dataset(urbansound8k), read_dataset(esc10))
+    with pytest.raises(TrainerError, match="give --foreign"):
+        select_clips(record._replace(foreign_data=""), read_dataset(urbansound8k), None)
+
+
+def test_what_is_reserved_has_no_role(urbansound8k, esc10):
+    record = RECORD._replace(foreign_data="ESC-10", foreign_reserve=["rain:5"])
+    foreign = select_clips(record, read_dataset(urbansound8k), read_dataset(esc10)).foreign_train
+    assert [(clip.category, clip.fold) for clip in foreign if clip.category == "rain"] == [("rain", 1)]
+
+
 def test_the_data_must_be_what_the_run_was_begun_with(urbansound8k, esc10):
     record = RECORD._replace(labels=["car_horn", "siren"], leave_out_classes=["dog_bark"])
     known, other = read_datasets(record, urbansound8k, None)

@@ -129,7 +129,7 @@ class Store:
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             _write(path, values)
-        elif json.loads(path.read_text(encoding="utf-8")) != values:
+        elif _read(path) != values:
             raise TrainerError("%s lists other clips than %s has here; give another --results" % (path, data.name))
 
     def read_clips(self, data: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import timm
 import torch
 
+from engines.whole_file import write_whole
 from trainer.ablation.results import Cell, Result, Store, compact_answers, digest_code
 from trainer.ablation.rows import REFERENCE, describe_row, list_rows
 from trainer.ablation.runs import work_through
@@ -94,8 +95,8 @@ def execute(arguments: argparse.Namespace) -> int:
         )
     text = write_markdown(table)
     name = TABLE_NAME if reference == REFERENCE else "%s-against-%s" % (TABLE_NAME, reference)
-    (arguments.results / (name + ".md")).write_text(text, encoding="utf-8")
-    (arguments.results / (name + ".json")).write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    write_whole(arguments.results / (name + ".md"), text.encode())
+    write_whole(arguments.results / (name + ".json"), (json.dumps(table, indent=1) + "\n").encode())
     print(json.dumps(table, indent=1) if arguments.json else text, end="")
     if failed:
         _tell("not in the table, for the reasons above: %s" % ", ".join(failed))
