@@ -107,7 +107,7 @@ def measure(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
         "by_class": {label: score._asdict() for label, score in zip(labels, class_scores(confusion), strict=True)},
         "confusion": confusion.tolist(),
         "calibration": "cross-fitted" if len(np.unique(folds)) > 1 else "none",
-        "calibration_error": expected_calibration_error(probabilities, truth),
+        "calibration_error": expected_calibration_error(probabilities, truth, sources=list(sources)),
         "nll": negative_log_likelihood(probabilities, truth),
         "brier": brier_score(probabilities, truth),
         "foreign": _measure_foreign(predictions, len(labels)),

@@ -19,31 +19,43 @@ class ReliabilityBin(NamedTuple):
     clips: int
 
 
-def reliability_bins(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15) -> list[ReliabilityBin]:
-    """Confidence against accuracy over bins of equally many clips, the least sure first."""
+def reliability_bins(
+    probabilities: np.ndarray, labels: np.ndarray, *, bins: int = 15, repetitions: float = 1.0
+) -> list[ReliabilityBin]:
+    """Confidence against accuracy over bins of equally many clips, the least sure first.
+
+    Args:
+        repetitions: rows of one clip, such as several seeds': a bin's interval is that of its clips, not of its rows.
+    """
     probabilities, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     result = []
     for chosen in np.array_split(np.argsort(confidence, kind="stable"), min(bins, len(labels))):
-        hits = int(right[chosen].sum())
-        interval = wilson_interval(hits, len(chosen))
-        result.append(
-            ReliabilityBin(float(confidence[chosen].mean()), hits / len(chosen), *interval, clips=len(chosen))
-        )
+        clips, hit_rate = max(1, round(len(chosen) / repetitions)), float(right[chosen].mean())
+        interval = wilson_interval(round(hit_rate * clips), clips)
+        result.append(ReliabilityBin(float(confidence[chosen].mean()), hit_rate, *interval, clips=clips))
     return result
 
 
-def calibration_floor(probabilities: np.ndarray, *, draws: int = 200, seed: int = 0) -> tuple[float, float]:
+def calibration_floor(
+    probabilities: np.ndarray, clips: np.ndarray | None = None, *, draws: int = 200, seed: int = 0
+) -> tuple[float, float]:
     """The calibration error that a perfectly calibrated model of the same confidences shows by chance alone.
+
+    Args:
+        clips: number of each row's clip.  Shape [N].  Rows of one clip, such as several seeds', share their chance.
 
     Returns:
         Mean and 95th percentile of `expected_calibration_error` over labels drawn from the probabilities.
     """
     rng, cumulated = np.random.default_rng(seed), np.cumsum(np.asarray(probabilities, np.float64), axis=1)
     last = cumulated.shape[1] - 1
+    clips = np.arange(len(cumulated)) if clips is None else np.asarray(clips)
     errors = [
         expected_calibration_error(
-            probabilities, np.minimum((rng.random((len(cumulated), 1)) > cumulated).sum(axis=1), last)
+            probabilities,
+            np.minimum((rng.random((clips.max() + 1, 1))[clips] > cumulated).sum(axis=1), last),
+            sources=list(map(str, clips)),
         )
         for _ in range(draws)
     ]

@@ -141,6 +141,45 @@ def test_debiasing_takes_most_of_chance_off_a_calibrated_model():
     assert np.mean(debiased) < 0.6 * np.mean(plain)
 
 
+def calibrated_street(seed, sources=60, clips=8):
+    """A calibrated model, and clips that are right or wrong with all others of their recording."""
+    rng = np.random.default_rng(seed)
+    confidence = np.repeat(rng.uniform(0.5, 1.0, sources), clips)
+    labels = np.repeat(rng.random(sources), clips) >= confidence
+    names = np.repeat(np.arange(sources), clips).astype(str)
+    return np.stack([confidence, 1 - confidence], axis=1), labels.astype(int), names
+
+
+def test_what_clips_of_one_recording_share_is_chance_too():
+    by_clip, by_source = [], []
+    for seed in range(40):
+        probabilities, labels, names = calibrated_street(seed)
+        by_clip.append(expected_calibration_error(probabilities, labels))
+        by_source.append(expected_calibration_error(probabilities, labels, sources=list(names)))
+    assert np.mean(by_source) < 0.85 * np.mean(by_clip)
+
+
+def test_the_interval_of_the_calibration_error_lies_around_it():
+    inside = 0
+    for seed in range(12):
+        probabilities, labels, names = calibrated_street(seed, sources=100, clips=5)
+        error = expected_calibration_error(probabilities, labels, sources=list(names))
+        low, high = bootstrap_interval(
+            lambda i, p=probabilities, t=labels, s=names: expected_calibration_error(p[i], t[i], sources=list(s[i])),
+            list(names),
+            draws=200,
+        )
+        inside += low <= error <= high
+    assert inside >= 11
+
+
+def test_without_shared_recordings_every_clip_stands_for_itself():
+    probabilities, labels, _ = calibrated_street(0, sources=200, clips=1)
+    names = [str(i) for i in range(200)]
+    alone = expected_calibration_error(probabilities, labels)
+    assert expected_calibration_error(probabilities, labels, sources=names) == pytest.approx(alone)
+
+
 @given(st.lists(st.tuples(st.integers(-5, 5), st.booleans()), min_size=2, max_size=60))
 @settings(deadline=None)
 def test_auroc_equals_scikit_learns_and_the_share_of_pairs(rows):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.trainer.made_runs import make_predictions, make_run
 from trainer.cli import main
 from trainer.errors import TrainerError
-from trainer.metrics import false_positive_rate_95, fit_temperature
+from trainer.metrics import false_positive_rate_95, fit_temperature, wilson_interval
 from trainer.reliability import calibration_floor, reliability_bins, risk_coverage
 from trainer.report.comparison import compare_subjects, mcnemar
 from trainer.report.figures import compute_figures
@@ -45,6 +45,22 @@ def test_seeds_are_repetitions_not_more_clips(tmp_path):
     width = np.ptp(figures["accuracy"]["by_clip"])
     assert width == pytest.approx(np.ptp(compute_figures(load_subject(runs[:1]))["accuracy"]["by_clip"]), rel=0.2)
     assert figures["ensemble_of_seeds"]["accuracy"] > figures["accuracy"]["value"]  # independent errors average out
+    one = compute_figures(load_subject(runs[:1]))
+    for label, scores in figures["classes"].items():
+        assert scores["support"] == 3 * one["classes"][label]["support"]
+        alone = wilson_interval(round(scores["recall"] * scores["support"] / 3), scores["support"] // 3)
+        assert scores["recall_by_clip"] == pytest.approx(list(alone))
+    assert sum(row["clips"] for row in figures["calibration"]["bins"]) == pytest.approx(60, abs=8)
+
+
+def test_the_same_run_three_times_is_no_surer_of_its_calibration(tmp_path):
+    runs = [make_run(tmp_path / str(seed), make_predictions([1], 0), seed) for seed in range(3)]
+    one, three = (compute_figures(load_subject(some))["calibration"] for some in (runs[:1], runs))
+    for name in ("mean", "percentile_95"):
+        floors = [figures["error_of_a_calibrated_model"][name] for figures in (one, three)]
+        assert floors[1] == pytest.approx(floors[0], rel=0.25)
+    widths = [[row["high"] - row["low"] for row in figures["bins"]] for figures in (one, three)]
+    assert np.mean(widths[1]) == pytest.approx(np.mean(widths[0]), rel=0.25)
 
 
 def test_a_temperature_never_comes_from_the_fold_that_it_serves(tmp_path):

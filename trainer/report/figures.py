@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from trainer.evaluate import name_clips
 from trainer.metrics import (
     Interval,
     accuracy,
@@ -83,31 +84,33 @@ def _class_figures(subject: Subject, predicted: np.ndarray, confusion: np.ndarra
             whole = called.sum() + of_class.sum()
             return float(2 * (called & of_class).sum() / whole) if whole else 0.0
 
-        hits = int(confusion[i, i])
+        clips = round(score.support * subject.n_clips / len(truth))  # seeds are repetitions, not more clips
+        hits = round(int(confusion[i, i]) * clips / score.support) if score.support else 0
         figures[label] = {
             **score._asdict(),
             "sources": len({s for s, t in zip(sources, truth, strict=True) if t == i}),
-            "recall_by_clip": list(wilson_interval(hits, score.support)) if score.support else None,
+            "recall_by_clip": list(wilson_interval(hits, clips)) if clips else None,
             "f1_by_source": _interval(f1, sources),
         }
     return figures
 
 
 def _calibration_figures(subject: Subject, sources: list[str]) -> dict[str, Any]:
-    probabilities, truth = subject.probabilities, subject.known.labels
+    probabilities, truth, of_source = subject.probabilities, subject.known.labels, np.asarray(sources)
+    measures: dict[str, Callable[[np.ndarray], float]] = {
+        "error": lambda i: expected_calibration_error(probabilities[i], truth[i], sources=of_source[i].tolist()),
+        "nll": lambda i: negative_log_likelihood(probabilities[i], truth[i]),
+        "brier": lambda i: brier_score(probabilities[i], truth[i]),
+    }
+    every = np.arange(len(truth))
     figures: dict[str, Any] = {"method": subject.calibration}
-    for name, measure in (
-        ("error", expected_calibration_error),
-        ("nll", negative_log_likelihood),
-        ("brier", brier_score),
-    ):
-        figures[name] = {
-            "value": measure(probabilities, truth),
-            "by_source": _interval(lambda i, m=measure: m(probabilities[i], truth[i]), sources),  # type: ignore[misc]
-        }
-    mean, high = calibration_floor(probabilities)
+    for name, measure in measures.items():
+        figures[name] = {"value": measure(every), "by_source": _interval(measure, sources)}
+    clips = np.unique(name_clips(subject.known), return_inverse=True)[1]
+    mean, high = calibration_floor(probabilities, clips)
     figures["error_of_a_calibrated_model"] = {"mean": mean, "percentile_95": high}
-    figures["bins"] = [one._asdict() for one in reliability_bins(probabilities, truth)]
+    bins = reliability_bins(probabilities, truth, repetitions=len(truth) / subject.n_clips)
+    figures["bins"] = [one._asdict() for one in bins]
     return figures
 
 
