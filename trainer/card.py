@@ -20,9 +20,10 @@ def write_card(name: str, labels: list[str], decision: DecisionParameters, train
         "## How it was trained",
         "",
         "- %s" % training["method"],
-        "- Folds: %s, each left out once for the figures below, all of them in the shipped network; seeds: %s; %d "
+        "- Folds: %s in the shipped network; %s judged for the figures below, each left out of training; seeds: %s; %d "
         "epochs, last of a fixed schedule%s."
         % (
+            training["trained_folds"],
             training["folds"],
             training["seeds"],
             training["recipe"]["epochs"],

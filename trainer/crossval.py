@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engines.whole_file import write_whole
+from trainer.data.clips import digest_dataset
 from trainer.data.datasets import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluate import PREDICTIONS_NAME
@@ -107,12 +108,6 @@ def describe_settings(
         "recipe": {**recipe, "seed": None},
         "roles": roles,
     }
-
-
-def digest_dataset(data: Dataset) -> str:
-    """Of the list of clips, wherever the folder lies: name, class, fold, source."""
-    rows = sorted("%s %s %d %s" % (clip.path.name, clip.category, clip.fold, clip.source_id) for clip in data.clips)
-    return hashlib.sha256("\n".join(rows).encode("utf-8")).hexdigest()
 
 
 def digest_settings(settings: dict[str, Any]) -> str:

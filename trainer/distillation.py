@@ -16,7 +16,7 @@ from trainer.evaluate import load_averaged_model
 from trainer.fit import CHECKPOINT_NAME
 from trainer.frontend import LogMel
 from trainer.recipe import Recipe
-from trainer.run import RunRecord, read_record, record_from_mapping
+from trainer.run import RunRecord, list_heard, read_record, record_from_mapping
 
 
 class Teachers:
@@ -75,14 +75,7 @@ def check_teacher(run: Path, student: RunRecord) -> None:
         raise TrainerError("teacher %s: run.json and checkpoint tell of different runs; train it again" % run)
     if record.data != student.data:
         raise TrainerError("teacher %s was trained on %s; expected %s" % (run, record.data, student.data))
-    heard: list[str] = ["fold %d" % fold for fold in sorted(set(student.hold_out_folds) - set(record.hold_out_folds))]
-    for kind, of_student, of_teacher in (
-        ("foreign", student.foreign_hold_out, record.foreign_hold_out),
-        ("foreign", student.foreign_reserve, record.foreign_reserve),
-        ("class", student.leave_out_classes, record.leave_out_classes),
-    ):
-        missing = set(of_student) - set(of_teacher) if record.foreign_data or kind == "class" else set()
-        heard += ["%s %s" % (kind, name) for name in sorted(missing)]
+    heard = list_heard(record, student)
     if heard:
         raise TrainerError(
             "teacher %s was trained on what this run holds out (%s): its answers would carry the test into training; "

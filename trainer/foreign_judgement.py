@@ -17,7 +17,8 @@ import numpy as np
 import soundfile
 
 from engines.foreignness import foreignness
-from trainer.data.clips import Clip, Dataset
+from trainer.data.clips import Clip, Dataset, share_folds
+from trainer.data.datasets import ESC10_CLASSES
 from trainer.data.waveforms import read_waveform
 from trainer.effects import low_pass
 from trainer.errors import TrainerError
@@ -151,12 +152,15 @@ def _long_runs(holds: np.ndarray, least: int) -> np.ndarray:
 
 
 def _trained_categories(listener: Listener, foreign: Dataset) -> set[str]:
-    """Foreign categories that the model met in training."""
-    if listener.record is not None and listener.record.foreign_data == foreign.name:
-        return set(foreign.categories) - set(listener.record.foreign_hold_out) - set(listener.record.foreign_skip)
-    if listener.bundle is not None and foreign.name in listener.bundle.training["data"]:
-        return set(foreign.categories)
-    return set()
+    """Foreign categories that the model met in training, whichever part of ESC-50 either data set is."""
+    record, bundle = listener.record, listener.bundle
+    heard = (
+        record.foreign_data if record else bundle.training["data"].rpartition("foreign sound: ")[2] if bundle else ""
+    )
+    if not share_folds(heard, foreign.name):
+        return set()
+    categories = set(ESC10_CLASSES if heard == "ESC-10" else foreign.categories)
+    return categories - (set(record.foreign_hold_out) | set(record.foreign_skip) if record else set())
 
 
 def _why_not(clip: Clip, same: set[str], trained: set[str], shared: set[str]) -> str:

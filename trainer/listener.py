@@ -12,7 +12,7 @@ from engines.bundle import MANIFEST_NAME, Bundle, load_bundle
 from engines.frontend import FrontendSpec
 from engines.runtimes import open_runtime
 from engines.streaming import StreamingLogMel
-from trainer.data.datasets import Clip, Dataset
+from trainer.data.clips import Clip, Dataset, share_folds
 from trainer.errors import TrainerError
 from trainer.evaluate import load_averaged_model
 from trainer.inference import compute_clip_logits, cut_windows, mean_over_windows
@@ -49,7 +49,7 @@ class Listener(NamedTuple):
         return chosen
 
     def _held_out(self, data: Dataset, folds: list[int]) -> list[int]:
-        if self.record is not None and data.name == self.record.data:
+        if self.record is not None and share_folds(data.name, self.record.data):
             trained = sorted(set(folds) - set(self.record.hold_out_folds))
             if trained or not self.record.hold_out_folds:
                 raise TrainerError(
@@ -57,8 +57,9 @@ class Listener(NamedTuple):
                     % (self.name, trained or "all", data.name, self.record.hold_out_folds or "none")
                 )
             return self.record.hold_out_folds
-        if self.bundle is not None and self.bundle.training["data"].startswith(data.name):
-            heard = [fold for fold in folds if fold in self.bundle.training["folds"]]
+        if self.bundle is not None and share_folds(self.bundle.training["data"].split(",")[0], data.name):
+            trained_folds = self.bundle.training.get("trained_folds", self.bundle.training["folds"])
+            heard = [fold for fold in folds if fold in trained_folds]
             if heard or not folds:
                 raise TrainerError(
                     "bundle %s was trained on %s; name folds that it has not heard with --fold"

@@ -26,7 +26,7 @@ _SCHEMES = {
 }
 _FIGURES_NOTE = (
     "From runs that each left one official fold%s out of training: every clip is judged by a network that never heard "
-    "its recording. The shipped network itself was trained on all folds with the same recipe and cannot be judged on "
+    "its recording. The shipped network itself was trained on folds %s with the same recipe and cannot be judged on "
     "them."
 )
 
@@ -92,11 +92,13 @@ def _training_record(
 ) -> dict[str, Any]:
     held = [read_record(run) for run in request.evaluated]
     folds = sorted({fold for one in held for fold in one.hold_out_folds})
-    data = "%s, folds %s; foreign sound: %s" % (record.data, folds, record.foreign_data or "none")
+    trained_folds = record.trained_folds or sorted(set(folds) - set(record.hold_out_folds))  # by an old record: guessed
+    data = "%s, folds %s; foreign sound: %s" % (record.data, trained_folds, record.foreign_data or "none")
     return {
         "data": data,
         "licence": request.licence,
-        "folds": folds,
+        "folds": folds,  # that judged, each by a network that never heard it
+        "trained_folds": trained_folds,
         "seeds": [recipe["seed"]],
         "metrics": metrics,
         "code_version": _code_version(),
@@ -104,13 +106,22 @@ def _training_record(
         "sources": request.sources,
         "limits": request.limits,
         "method": _describe_method(recipe, record),
-        "figures_note": _FIGURES_NOTE % (", and some categories of foreign sound," if record.foreign_data else ""),
+        "figures_note": _FIGURES_NOTE
+        % (
+            ", and some categories of foreign sound," if any(one.foreign_hold_out for one in held) else "",
+            trained_folds,
+        ),
         "recipe": recipe,
         "imagenet": _describe_origin(request.run),
         "foreign_skipped": record.foreign_skip,
         "foreign_reserved": record.foreign_reserve,
         "foreign_held_out": [one.foreign_hold_out for one in held],
     }
+
+
+def _describe_figures(held: list[RunRecord], trained_folds: list[int]) -> str:
+    foreign = ", and some categories of foreign sound," if any(one.foreign_hold_out for one in held) else ""
+    return _FIGURES_NOTE % (foreign, trained_folds)
 
 
 def _describe_method(recipe: dict[str, Any], record: RunRecord) -> str:

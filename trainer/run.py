@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engines.whole_file import write_whole
+from trainer.data.clips import digest_dataset, share_folds
 from trainer.data.datasets import Clip, Dataset, read_dataset
 from trainer.errors import TrainerError
 
@@ -25,6 +26,15 @@ class RunRecord(NamedTuple):
     foreign_reserve: list[str]  # category:fold, kept for scenes
     leave_out_classes: list[str]  # classes of `data` that are trained on in no role: foreign sound for judging
     teachers: tuple[str, ...] = ()  # runs whose answers it learnt, each with its checkpoint's digest
+    folds: tuple[int, ...] = ()  # all that the data set had then; none, nor what follows, in records of earlier commits
+    data_digest: str = ""  # of the lists of clips: folds of one's own recordings move with each new one
+    foreign_digest: str = ""
+    weights: str = ""  # digest of the file that the backbone began with; "" for the backbone's own ImageNet weights
+
+    @property
+    def trained_folds(self) -> list[int]:
+        """Folds that it learnt from; none where the record is too old to say."""
+        return sorted(set(self.folds) - set(self.hold_out_folds))
 
 
 class Selection(NamedTuple):
@@ -101,11 +111,33 @@ def write_record(record: RunRecord, folder: Path) -> None:
     """Write the record where there is none; refuse a folder that holds another run.  Raises TrainerError."""
     path = folder / RECORD_NAME
     if path.exists():
-        if read_record(folder) != record:
+        if not _tells_the_same(read_record(folder), record):
             raise TrainerError("%s holds another run (%s); give another --out" % (folder, path.read_text()))
         return
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(path, (json.dumps(record._asdict(), indent=1) + "\n").encode())
+
+
+def _tells_the_same(kept: RunRecord, record: RunRecord) -> bool:
+    if not kept.folds:  # of an earlier commit
+        record = record._replace(folds=(), data_digest="", foreign_digest="", weights="")
+    return kept == record
+
+
+def list_heard(record: RunRecord, student: RunRecord) -> list[str]:
+    """What this run has heard of that which another one is to be judged on, in words.  Nothing where their data sets
+    have no clips in common."""
+    if not share_folds(record.data, student.data):
+        return []
+    heard = ["fold %d" % fold for fold in sorted(set(student.hold_out_folds) - set(record.hold_out_folds))]
+    for kind, of_student, of_other in (
+        ("foreign", student.foreign_hold_out, record.foreign_hold_out),
+        ("foreign", student.foreign_reserve, record.foreign_reserve),
+        ("class", student.leave_out_classes, record.leave_out_classes),
+    ):
+        missing = set(of_student) - set(of_other) if record.foreign_data or kind == "class" else set()
+        heard += ["%s %s" % (kind, name) for name in sorted(missing)]
+    return heard
 
 
 def read_record(folder: Path) -> RunRecord:
@@ -126,7 +158,7 @@ def read_record(folder: Path) -> RunRecord:
 def record_from_mapping(values: dict[str, Any]) -> RunRecord:
     """A record of its plain values."""
     values = {"leave_out_classes": [], **values}
-    return RunRecord(**{**values, "teachers": tuple(values.get("teachers", ()))})
+    return RunRecord(**{**values, **{name: tuple(values.get(name, ())) for name in ("teachers", "folds")}})
 
 
 def read_datasets(record: RunRecord, data: Path, foreign: Path | None) -> tuple[Dataset, Dataset | None]:
@@ -136,6 +168,12 @@ def read_datasets(record: RunRecord, data: Path, foreign: Path | None) -> tuple[
     expected = (record.data, sorted(record.labels + record.leave_out_classes), record.foreign_data)
     if given != expected:
         raise TrainerError("the run was begun with %s; given is %s" % (expected, given))
+    for digest, data_set in ((record.data_digest, known), (record.foreign_digest, other)):
+        if data_set is not None and digest not in ("", digest_dataset(data_set)):
+            raise TrainerError(
+                "%s lists other clips, folds or sources than when the run was begun: clips that it trained on may lie "
+                "in a fold that it held out; give the data set as it was, or train again" % data_set.name
+            )
     return known, other
 
 

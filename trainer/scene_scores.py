@@ -22,6 +22,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from engines.bundle import load_bundle
+from engines.errors import EngineError
+from trainer.data.clips import share_folds
 from trainer.errors import TrainerError
 from trainer.timeline import SUMMARY_NAME, TrueEvent, read_timeline
 
@@ -161,6 +164,31 @@ def poisson_upper_bound(count: int, *, confidence: float = 0.95) -> float:
     return 0.5 * (low + high)
 
 
+def check_bundle(folder: Path, bundle: Path | None) -> None:
+    """Refuse to score a model on scenes of what it was trained on, where the scenes say what they are made of.
+
+    Raises:
+        TrainerError: no bundle is named, or the bundle was trained on a fold that sounds in the scenes.
+        BundleError: the bundle cannot be read.
+    """
+    path = Path(folder) / SUMMARY_NAME
+    made_of = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if "folds" not in made_of:
+        return  # of free clips that no model of ours was trained on
+    if bundle is None:
+        raise TrainerError(
+            "these scenes are made of folds %s of %s for %s; name its bundle with --bundle (the daemon's own may have "
+            "been trained on them)" % (made_of["folds"], made_of["data"], made_of["model"])
+        )
+    training = load_bundle(bundle).training
+    trained = set(training.get("trained_folds", training["folds"])) & set(made_of["folds"])
+    if trained and share_folds(training["data"].split(",")[0], made_of["data"]):
+        raise TrainerError(
+            "bundle %s was trained on folds %s of %s, which sound in these scenes; compose others with "
+            "`python -m trainer.scenes unheard`" % (bundle, sorted(trained), made_of["data"])
+        )
+
+
 def score_scenes(folder: Path, hear: Hear, *, collar_s: float = COLLAR_S) -> dict[str, SceneScores]:
     """Hear every scene of a folder and score by SNR ("6 dB") and all together ("all").
 
@@ -293,10 +321,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit status 0, or 2 with one line on stderr where something cannot be used."""
     arguments = build_parser().parse_args(argv)
     try:
+        check_bundle(arguments.scenes, arguments.bundle)
         scores = score_scenes(
             arguments.scenes, lambda path: hear_with_edge(path, bundle=arguments.bundle), collar_s=arguments.collar
         )
-    except TrainerError as error:
+    except (TrainerError, EngineError, ValueError) as error:
         print("error: %s" % error, file=sys.stderr)
         return 2
     print(

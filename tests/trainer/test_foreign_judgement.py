@@ -42,6 +42,30 @@ def test_only_what_no_training_role_has_seen_judges(sets):
     assert test.band_limit_hz == pytest.approx(0.45 * RATE)
 
 
+@pytest.mark.parametrize(
+    ("trained_on", "judge", "expected"),
+    [
+        ("ESC-10", "ESC-50", {"bell"}),  # rain is of ESC-10: the very clips were trained on
+        ("ESC-50", "ESC-10", {"bell"}),  # held out
+        ("own", "ESC-50", {"bell", "rain"}),
+    ],
+)
+def test_esc_10_is_a_part_of_esc_50_whatever_it_is_called(sets, trained_on, judge, expected):
+    known, foreign = sets
+    held = ["bell"] if trained_on == "ESC-50" else []
+    record = RECORD._replace(foreign_data=trained_on, foreign_hold_out=held, foreign_skip=["canine", "saw"])
+    test = choose_foreign(pitch_judge(record), known, foreign._replace(name=judge), folds=[], skip=["canine"])
+    assert {clip.category for clip in test.foreign} == expected
+
+
+def test_clips_that_were_heard_under_the_other_name_of_esc_do_not_judge(sets):
+    data = sets[0]._replace(name="ESC-50")
+    listener = pitch_judge(RECORD._replace(data="ESC-10"))
+    assert {clip.fold for clip in listener.unheard(data, [])} == {2}
+    with pytest.raises(TrainerError, match="was trained on folds"):
+        listener.unheard(data, [1])
+
+
 def test_nothing_left_to_judge_is_said(sets):
     record = RECORD._replace(foreign_hold_out=[])
     with pytest.raises(TrainerError, match="foreign-hold-out"):

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from pathlib import Path
 
 import pytest
 import scipy.stats
@@ -14,6 +15,7 @@ from trainer.errors import TrainerError
 from trainer.scene_scores import (
     HeardEvent,
     TrueEvent,
+    check_bundle,
     compare_events,
     format_scores,
     hear_with_edge,
@@ -23,6 +25,7 @@ from trainer.scene_scores import (
     summarise,
 )
 
+SHIPPED = Path(__file__).resolve().parents[2] / "engines" / "urban"
 TRUTH = [
     TrueEvent("siren", 10.0, 15.0, 6.0),
     TrueEvent("dog_bark", 20.0, 21.0, 6.0),
@@ -199,6 +202,20 @@ def test_json_has_what_the_table_has(tmp_path, capsys, monkeypatch):
     scores = json.loads(capsys.readouterr().out)
     assert scores["all"]["matched"] == 1
     assert scores["all"]["labels"]["siren"] == {"true": 2, "found": 1, "false_alarms": 0}
+
+
+def test_a_model_is_not_scored_on_scenes_of_what_it_was_trained_on(tmp_path, capsys):
+    write_scene(tmp_path, "a")
+    made_of = {"model": "fold-1", "data": "UrbanSound8K", "folds": [1]}
+    (tmp_path / "scenes.json").write_text(json.dumps(made_of))
+    assert scene_scores.main([str(tmp_path)]) == 2  # the daemon's own is trained on everything
+    assert "name its bundle with --bundle" in capsys.readouterr().err
+    assert scene_scores.main([str(tmp_path), "--bundle", str(SHIPPED)]) == 2
+    assert "was trained on folds [1] of UrbanSound8K" in capsys.readouterr().err
+    (tmp_path / "scenes.json").write_text(json.dumps({**made_of, "folds": [9]}))
+    check_bundle(tmp_path, SHIPPED)
+    (tmp_path / "scenes.json").write_text('{"scenes": 3}')  # of free clips
+    check_bundle(tmp_path, None)
 
 
 def test_the_command_line_says_in_one_line_what_is_wrong(tmp_path, capsys):

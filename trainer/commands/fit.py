@@ -22,6 +22,7 @@ from trainer.parallel import ALONE, Group, join_group
 from trainer.recipe import Recipe
 from trainer.run import RunRecord, Selection, select_clips, write_record
 from trainer.run_log import open_tensorboard
+from trainer.weights import check_weights_file
 
 
 def add_parser(commands: Commands) -> None:
@@ -76,6 +77,8 @@ def train(
         TrainerError: among others, a teacher has heard what this run holds out.
     """
     selection = select_clips(record, data, foreign)
+    if arguments.weights is not None:
+        check_weights_file(arguments.weights, record)
     rate_hz = recipe.frontend.sample_rate_hz
     foreign_train = selection.foreign_train if recipe.foreign_batch else []
     n_outputs = len(record.labels) + bool(foreign_train)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from trainer.data.clips import digest_dataset
 from trainer.data.datasets import Dataset, read_dataset
 from trainer.distillation import name_teachers, teachers_of
 from trainer.recipe import Recipe
@@ -19,6 +20,7 @@ from trainer.recipes import (
 )
 from trainer.run import RunRecord
 from trainer.stages import PRECISIONS, SCHEMES
+from trainer.weights import digest_weights
 
 _FIELDS = (
     ("backbone", "any timm network for pictures of any size"),
@@ -122,6 +124,10 @@ def build_record(
         arguments.foreign_reserve,
         arguments.leave_out_class,
         name_teachers(arguments.teacher),
+        tuple(data.folds),
+        digest_dataset(data),
+        digest_dataset(foreign) if foreign else "",
+        digest_weights(arguments.weights) or "",
     )
 
 

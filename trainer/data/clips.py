@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,3 +35,14 @@ class Dataset(NamedTuple):
     def folds(self) -> list[int]:
         """Official folds that have clips here."""
         return sorted({clip.fold for clip in self.clips})
+
+
+def digest_dataset(data: Dataset) -> str:
+    """Of the list of clips, wherever the folder lies: name, class, fold, source."""
+    rows = sorted("%s %s %d %s" % (clip.path.name, clip.category, clip.fold, clip.source_id) for clip in data.clips)
+    return hashlib.sha256("\n".join(rows).encode("utf-8")).hexdigest()
+
+
+def share_folds(name: str, other: str) -> bool:
+    """Are these two data sets' names for the same clips in the same folds?  ESC-10 is a part of ESC-50."""
+    return name == other or (name.startswith("ESC-") and other.startswith("ESC-"))

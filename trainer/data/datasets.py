@@ -28,6 +28,19 @@ URBANSOUND8K_CLASSES = (
     "street_music",
 )
 
+ESC10_CLASSES = (
+    "chainsaw",
+    "clock_tick",
+    "crackling_fire",
+    "crying_baby",
+    "dog",
+    "helicopter",
+    "rain",
+    "rooster",
+    "sea_waves",
+    "sneezing",
+)
+
 
 def list_urbansound8k(root: Path) -> Dataset:
     """UrbanSound8K (Salamon et al., 2014): `metadata/UrbanSound8K.csv`, `audio/foldN/`; classes in classID order."""
