@@ -109,6 +109,15 @@ def test_a_row_against_itself_differs_by_nothing(tmp_path):
     assert row["difference"]["accuracy"] == 0.0 and row["difference"]["by_source"] == [0.0, 0.0]
 
 
+def test_the_table_says_where_a_row_joins_other_configurations(tmp_path):
+    store = store_with(tmp_path, one=(0.5, [0]), other=(0.5, [0]))
+    assert "different configurations" not in write_markdown(build_table(store, "one"))
+    cell = Cell("Street Sounds", "other", 1, 0)
+    store.write(read_result(store.path(cell))._replace(configuration="shorter"))
+    text = write_markdown(build_table(store, "one"))
+    assert "different configurations" in text and "`other` cother, shorter" in text
+
+
 def test_the_table_says_where_code_is_mixed(tmp_path):
     store = store_with(tmp_path, one=(0.5, [0]), other=(0.5, [0]))
     assert "different code" not in write_markdown(build_table(store, "one"))

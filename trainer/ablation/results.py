@@ -77,7 +77,7 @@ class Result(NamedTuple):
     probability: list[int]  # of the true class, in thousandths, at temperature 1
     best_epoch_accuracy: float | None  # optimistic: the epoch is chosen on the fold that it is judged on
     epochs: int
-    seconds: float
+    seconds: float  # of training, over all sittings
 
 
 class Store:
