@@ -28,6 +28,7 @@ from trainer.data.clips import digest_dataset
 from trainer.data.datasets import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluate import PREDICTIONS_NAME
+from trainer.folder_lock import hold
 
 SETTINGS_NAME = "crossval.json"
 RESULT_NAME = "result.json"
@@ -45,13 +46,13 @@ def plan_jobs(folds: Sequence[int], seeds: Sequence[int], *, nested: bool) -> li
     """All runs: outer ones first, seed by seed, so that a first figure comes early.
 
     Raises:
-        TrainerError: fewer than two folds, or for nested ones fewer than three; a fold or seed named twice.
+        TrainerError: no fold, or for nested ones fewer than three; a fold or seed named twice.
     """
-    least = 3 if nested else 2
+    least = 3 if nested else 1
     if len(set(folds)) < least or len(set(folds)) != len(folds) or not seeds or len(set(seeds)) != len(seeds):
         raise TrainerError(
-            "folds %s and seeds %s; expected at least %d different folds%s and one seed, each once"
-            % (list(folds), list(seeds), least, " (a nested run leaves two out and needs a third)" if nested else "")
+            "folds %s and seeds %s; expected at least %d fold%s and one seed, each once"
+            % (list(folds), list(seeds), least, "s (a nested run leaves two out and needs a third)" if nested else "")
         )
     jobs = [Job("fold-%d-seed-%d" % (fold, seed), [fold], seed) for seed in seeds for fold in sorted(folds)]
     if nested:
@@ -87,10 +88,14 @@ def run_jobs(
         if is_done(target):
             tell("%d/%d %s: done" % (number, len(jobs), job.folder))
             continue
-        tell("%d/%d %s" % (number, len(jobs), job.folder))
-        figures = train_and_evaluate(job, target)
-        result = {"job": job._asdict(), "configuration": digest_settings(settings), "figures": figures}
-        _write(target / RESULT_NAME, result)  # last: its presence says that the run is done
+        with hold(target) as held:
+            if not held:
+                tell("%d/%d %s: another process is at it" % (number, len(jobs), job.folder))
+                continue
+            tell("%d/%d %s" % (number, len(jobs), job.folder))
+            figures = train_and_evaluate(job, target)
+            result = {"job": job._asdict(), "configuration": digest_settings(settings), "figures": figures}
+            _write(target / RESULT_NAME, result)  # last: its presence says that the run is done
 
 
 def is_done(folder: Path) -> bool:

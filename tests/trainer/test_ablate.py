@@ -16,13 +16,14 @@ import torch
 from tests.trainer.made_runs import make_predictions, make_run
 from trainer.ablation.results import Cell, Result, Store, _read_statements, digest_code, read_result
 from trainer.ablation.rows import ROWS, describe_row, list_rows, row_recipe
-from trainer.ablation.runs import hold, plan_cells, work_through
+from trainer.ablation.runs import plan_cells, work_through
 from trainer.ablation.table import build_table, write_markdown
 from trainer.cli import build_parser, main
 from trainer.commands.ablation_plan import plan_runs
 from trainer.data.clips import Clip, Dataset
 from trainer.distillation import name_teachers
 from trainer.errors import TrainerError
+from trainer.folder_lock import hold
 from trainer.recipe import Recipe
 from trainer.recipes import RECIPES, list_differences
 

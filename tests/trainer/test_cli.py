@@ -16,6 +16,7 @@ from trainer.calibration import choose_decision, measure
 from trainer.cli import main
 from trainer.errors import TrainerError
 from trainer.evaluate import Predictions, load_averaged_model, load_predictions, save_predictions
+from trainer.folder_lock import hold
 from trainer.inference import compute_clip_logits, cut_windows
 from trainer.run import read_record, select_clips
 
@@ -150,7 +151,7 @@ def test_weights_that_heard_the_test_are_refused(tmp_path, data, capsys):
     capsys.readouterr()
     assert fit(tmp_path, data, "run", *heard) == 2
     assert "was trained on what this run holds out (fold 1)" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "run" / "run.json").exists()
     unheard = ["--weights", str(tmp_path / "other" / "checkpoint.pt"), "--hold-out-fold", "1"]
     assert fit(tmp_path, data, "run", *unheard) == 0
     assert fit(tmp_path, data, "run", "--hold-out-fold", "1") == 2  # a run is not continued from other weights
@@ -164,6 +165,19 @@ def test_a_record_of_an_earlier_commit_still_goes_on_and_is_judged(tmp_path, dat
     assert read_record(tmp_path / "run").trained_folds == []
     assert fit(tmp_path, data, "run", "--hold-out-fold", "1") == 0
     assert main(["evaluate", str(tmp_path / "run"), *data]) == 0
+
+
+def test_a_place_where_nothing_can_be_written_is_named_before_training(tmp_path, data, capsys):
+    (tmp_path / "run").write_text("a file")
+    assert fit(tmp_path, data, "run") == 2
+    assert "%s cannot be written to" % (tmp_path / "run") in capsys.readouterr().err
+
+
+def test_two_fits_do_not_share_a_folder(tmp_path, data, capsys):
+    with hold(tmp_path / "run") as held:
+        assert held and fit(tmp_path, data, "run") == 2
+    assert "being worked on by another process" in capsys.readouterr().err
+    assert fit(tmp_path, data, "run") == 0
 
 
 def test_windows_of_long_and_short_clips():

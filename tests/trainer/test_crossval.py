@@ -25,7 +25,7 @@ def test_outer_runs_come_first_and_nested_ones_are_all_pairs():
 
 
 @pytest.mark.parametrize(
-    "folds, seeds, nested", [([1], [0], False), ([1, 2], [0], True), ([1, 1], [0], False), ([1, 2], [], False)]
+    "folds, seeds, nested", [([], [0], False), ([1, 2], [0], True), ([1, 1], [0], False), ([1, 2], [], False)]
 )
 def test_what_cannot_be_planned_is_refused(folds, seeds, nested):
     with pytest.raises(TrainerError, match="expected"):
@@ -52,6 +52,21 @@ def test_a_killed_cross_validation_goes_on_with_what_is_left(tmp_path):
     assert result["job"]["hold_out_folds"] == [1] and result["figures"] == {"accuracy": 1.0}
     with pytest.raises(TrainerError, match=r"other settings \(a\)"):
         run_jobs(jobs, tmp_path, {"a": 2}, work, lambda line: None)
+
+
+def test_two_processes_share_the_runs_and_spoil_none(tmp_path):
+    jobs, begun, told = plan_jobs([1, 2], [0], nested=False), [], []
+
+    def work(job: Job, folder):
+        begun.append(job.folder)
+        if len(begun) == 1:  # while the first is at its run a second one comes along
+            run_jobs(jobs, tmp_path, {"a": 1}, work, told.append)
+        (folder / "predictions.npz").write_bytes(b"")
+        return {}
+
+    run_jobs(jobs, tmp_path, {"a": 1}, work, told.append)
+    assert begun == ["fold-1-seed-0", "fold-2-seed-0"] and all(is_done(tmp_path / job.folder) for job in jobs)
+    assert "1/2 fold-1-seed-0: another process is at it" in told and "2/2 fold-2-seed-0: done" in told
 
 
 def test_from_data_to_joint_figures_and_a_report(tmp_path, urbansound8k, esc10, capsys):

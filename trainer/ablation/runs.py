@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trainer.ablation.results import Cell
-
-_LOCK_NAME = ".lock"
+from trainer.folder_lock import hold
 
 
 def plan_cells(data: str, rows: Sequence[str], folds: Sequence[int], seeds: Sequence[int]) -> list[Cell]:
@@ -40,16 +37,3 @@ def work_through(
             return len(others)
         left = [cell for cell in others if not is_done(cell)]
     return 0
-
-
-@contextmanager
-def hold(folder: Path) -> Iterator[bool]:
-    """Hold a run's folder while it is worked on.  Yields whether nobody else does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / _LOCK_NAME, "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True

@@ -21,7 +21,7 @@ from trainer.commands.run_options import (
     narrow_teachers,
     read_data,
 )
-from trainer.crossval import Job, describe_settings, plan_jobs, run_jobs, write_figures
+from trainer.crossval import Job, describe_settings, is_done, plan_jobs, run_jobs, write_figures
 from trainer.errors import TrainerError
 from trainer.recipe import recipe_to_mapping
 from trainer.report.figures import compute_figures
@@ -67,6 +67,8 @@ def execute(arguments: argparse.Namespace) -> int:
     roles = build_record(arguments, data, foreign, [])._asdict()
     settings = describe_settings(data, foreign, recipe, roles)
     run_jobs(jobs, arguments.out, settings, train_and_evaluate, _tell)
+    if not any(is_done(arguments.out / job.folder) for job in jobs):
+        raise TrainerError("all runs of %s are being made by other processes; ask for the figures then" % arguments.out)
     figures = compute_figures(load_subject([arguments.out]))
     write_figures(arguments.out, figures)
     if arguments.json:

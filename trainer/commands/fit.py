@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from trainer.distillation import Teachers
 from trainer.errors import TrainerError
 from trainer.evaluate import count_right
 from trainer.fit import Fit, Progress
+from trainer.folder_lock import hold
 from trainer.model import SoundNet
 from trainer.parallel import ALONE, Group, join_group
 from trainer.recipe import Recipe
@@ -49,11 +51,23 @@ def execute(arguments: argparse.Namespace) -> int:
     data, foreign = read_data(arguments)
     record = build_record(arguments, data, foreign, [fold for fold in arguments.hold_out_fold if fold])
     recipe = build_recipe(arguments, seed=arguments.seed)
-    with join_group(arguments.device) as (group, arguments.device):
+    with join_group(arguments.device) as (group, arguments.device), _hold_alone(arguments.out, group):
         n_clips = train(record, recipe, data, foreign, arguments.out, arguments, group=group)
         if group.leads:
             print("trained %d epochs on %d clips; checkpoint in %s" % (recipe.total_epochs, n_clips, arguments.out))
     return 0
+
+
+@contextmanager
+def _hold_alone(folder: Path, group: Group) -> Iterator[None]:
+    """Keep another `fit` out of the folder: both would write one checkpoint.  Raises TrainerError: one is at it."""
+    if not group.leads:
+        yield
+        return
+    with hold(folder) as held:
+        if not held:
+            raise TrainerError("%s is being worked on by another process; wait for it, or give another --out" % folder)
+        yield
 
 
 def train(
