@@ -100,6 +100,11 @@ class Fit:
             self._enter_stage(0)
         else:
             self._resume(state, checkpoint)
+        if not group.agree(self.epoch, self.device):
+            raise TrainerError(
+                "process %d of %d begins after epoch %d, others elsewhere; every machine needs the same %s: a folder "
+                "that all share, or a copy" % (group.rank, group.size, self.epoch, checkpoint)
+            )
 
     def run(
         self,
@@ -122,6 +127,7 @@ class Fit:
             self.folder.mkdir(parents=True, exist_ok=True)
         while self.epoch < self.recipe.total_epochs:
             if self._stage_of(self.epoch) != self.stage_number:
+                self.group.share(self.averaged)  # each process has statistics of its own share; the leader's are saved
                 self.model.load_state_dict(self.averaged.state_dict())  # the next stage stands on the averaged one
                 self._enter_stage(self._stage_of(self.epoch))
             begin = time.monotonic()

@@ -67,6 +67,20 @@ class Group(NamedTuple):
         # each process keeps its own batch norm statistics (sync_batch_norm shares them); rank 0's are those saved
         return DistributedDataParallel(model, broadcast_buffers=False)
 
+    @torch.no_grad()
+    def share(self, network: nn.Module) -> None:
+        """Have the leader's weights and statistics in every process, in place."""
+        if self.size > 1:
+            for values in network.state_dict().values():
+                dist.broadcast(values, 0)
+
+    def agree(self, number: int, device: torch.device) -> bool:
+        """Whether all processes have the same number.  Every one must ask."""
+        if self.size == 1:
+            return True
+        numbers = self.gather(torch.tensor([number], device=device), 1)
+        return bool((numbers == number).all())
+
     def wait(self) -> None:
         """Until all processes are here."""
         if self.size > 1:

@@ -18,6 +18,7 @@ from trainer.data.datasets import read_dataset
 from trainer.data.waveforms import read_waveforms
 from trainer.errors import TrainerError
 from trainer.fit import CHECKPOINT_NAME, Fit, update_average
+from trainer.parallel import ALONE
 from trainer.recipe import URBAN_FRONTEND, Augmentation, Recipe
 from trainer.run_log import LOG_NAME
 
@@ -50,7 +51,7 @@ tiny_fit(Path(%(root)r), SUPCON, workers=%(workers)d).run(kill_amid_the_epoch)
 SUPCON = TINY._replace(scheme="supcon", batch=3, classes_per_batch=3, views=2, classifier_epochs=2)
 
 
-def tiny_fit(root, recipe, folder="run", *, workers=0, with_foreign=True):
+def tiny_fit(root, recipe, folder="run", *, workers=0, with_foreign=True, group=ALONE):
     """A run over the tiny data sets below root; its weights file is made by the fixture."""
     known_clips, foreign_clips = read_dataset(root / "UrbanSound8K").clips, read_dataset(root / "ESC-10").clips
     labels = ["car_horn", "dog_bark", "siren"]
@@ -63,6 +64,7 @@ def tiny_fit(root, recipe, folder="run", *, workers=0, with_foreign=True):
         root / folder,
         weights=root / "weights.pth",
         workers=workers,
+        group=group,
     )
 
 

@@ -1,5 +1,6 @@
 """Several processes on gloo: the same gradients, batches and losses as one process has."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -12,12 +13,16 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 
+from tests.trainer import test_fit
+from tests.trainer.test_fit import TINY, tiny_fit
+from trainer.errors import TrainerError
 from trainer.losses import NO_PART, soft_cross_entropy, supervised_contrastive_loss
 from trainer.model import Output
 from trainer.parallel import ALONE, Group, join_group
 from trainer.recipe import Recipe
 from trainer.stages import compute_losses, plan_stages
 
+root = test_fit.root  # the fixture
 REPOSITORY = Path(__file__).resolve().parents[2]
 LABELINGS = {
     "positives on both": [0, 0, 1, 1, 2, 2, 0, 1, -1, -1],
@@ -139,6 +144,50 @@ def gathered(group):
     everything = group.gather(mine, 2)
     (everything * torch.tensor([[1.0], [2.0], [3.0], [4.0]])).sum().backward()
     return everything.tolist(), mine.grad.tolist()
+
+
+TWO_STAGES = TINY._replace(scheme="supcon", epochs=2, classifier_epochs=2, batch=6, foreign_batch=2)
+
+
+def train_in_two_stages(group, root, folder, stop_after):
+    """What each process has at the end: a digest of its averaged network."""
+    fit = tiny_fit(Path(root), TWO_STAGES, folder, group=group)
+    begun = fit.epoch
+
+    def stop(epoch, step, means):
+        if epoch == stop_after:
+            raise InterruptedError
+
+    try:
+        fit.run(stop)
+    except InterruptedError:
+        return begun, ""
+    content = b"".join(values.numpy().tobytes() for values in fit.averaged.state_dict().values())
+    return begun, hashlib.sha256(content).hexdigest()
+
+
+def test_two_stages_in_two_processes_are_one_network_and_resume_exactly(tmp_path, root):
+    whole = run_processes(2, "train_in_two_stages", [str(root), "whole", -1], tmp_path)
+    assert whole[0] == whole[1] and whole[0][0] == 0
+    run_processes(2, "train_in_two_stages", [str(root), "stopped", 3], tmp_path)  # in the classifier's last epoch
+    resumed = run_processes(2, "train_in_two_stages", [str(root), "stopped", -1], tmp_path)
+    assert [begun for begun, _ in resumed] == [3, 3]
+    assert [digest for _, digest in resumed] == [digest for _, digest in whole]
+
+
+def resume_apart(group, root):
+    """A second machine whose disk has no checkpoint."""
+    try:
+        tiny_fit(Path(root), TWO_STAGES, "stopped" if group.leads else "elsewhere", group=group)
+    except TrainerError as error:
+        return str(error)
+    return ""
+
+
+def test_machines_that_begin_at_different_epochs_say_so(tmp_path, root):
+    run_processes(2, "train_in_two_stages", [str(root), "stopped", 1], tmp_path)
+    said = run_processes(2, "resume_apart", [str(root)], tmp_path)
+    assert all("begins after epoch %d" % epoch in line for epoch, line in zip((1, 0), said, strict=True))
 
 
 def test_a_process_of_its_own_is_alone(monkeypatch):
