@@ -51,8 +51,7 @@ def _range(interval: list[float]) -> str:
 
 
 def _figures(metrics: dict[str, Any]) -> list[str]:
-    is_fitted = metrics.get("calibration", "cross-fitted") == "cross-fitted"
-    temperature = "cross-fitted" if is_fitted else "before temperature: one fold alone"
+    temperature = "before temperature: one fold alone" if metrics["calibration"] == "none" else "cross-fitted"
     rows = [
         ("Accuracy, %d clips of %d recordings" % (metrics["clips"], metrics["sources"]), _percent(metrics["accuracy"])),
         ("95 % interval by clip (Wilson)", _range(metrics["accuracy_interval_by_clip"])),

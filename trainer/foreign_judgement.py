@@ -22,7 +22,7 @@ from trainer.data.datasets import ESC10_CLASSES
 from trainer.data.waveforms import read_waveform
 from trainer.effects import low_pass
 from trainer.errors import TrainerError
-from trainer.listener import Listener
+from trainer.listener import Listener, read_heard
 from trainer.report.figures import foreign_figures
 
 _BAND_SHARE = 0.9  # of the lower Nyquist frequency: a steep filter needs room
@@ -154,9 +154,9 @@ def _long_runs(holds: np.ndarray, least: int) -> np.ndarray:
 def _trained_categories(listener: Listener, foreign: Dataset) -> set[str]:
     """Foreign categories that the model met in training, whichever part of ESC-50 either data set is."""
     record, bundle = listener.record, listener.bundle
-    heard = (
-        record.foreign_data if record else bundle.training["data"].rpartition("foreign sound: ")[2] if bundle else ""
-    )
+    heard = record.foreign_data if record else ""
+    if bundle is not None:
+        heard = read_heard(bundle.training).foreign
     if not share_folds(heard, foreign.name):
         return set()
     categories = set(ESC10_CLASSES if heard == "ESC-10" else foreign.categories)

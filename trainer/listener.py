@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,20 @@ from trainer.inference import compute_clip_logits, cut_windows, mean_over_window
 from trainer.run import RECORD_NAME, RunRecord, read_record
 
 Progress = Callable[[int], None]
+
+
+class Heard(NamedTuple):
+    """What a bundle's network learnt from, by its training record."""
+
+    data: str  # name of the data set of known classes
+    folds: list[int]
+    foreign: str  # name of the data set of foreign sound; "none" for none
+
+
+def read_heard(training: dict[str, Any]) -> Heard:
+    """A bundle of an earlier commit names the folds that judged it alone: then those."""
+    known, _, foreign = training["data"].partition("; foreign sound: ")
+    return Heard(known.split(",")[0], training.get("trained_folds", training["folds"]), foreign)
 
 
 class Listener(NamedTuple):
@@ -57,10 +71,9 @@ class Listener(NamedTuple):
                     % (self.name, trained or "all", data.name, self.record.hold_out_folds or "none")
                 )
             return self.record.hold_out_folds
-        if self.bundle is not None and share_folds(self.bundle.training["data"].split(",")[0], data.name):
-            trained_folds = self.bundle.training.get("trained_folds", self.bundle.training["folds"])
-            heard = [fold for fold in folds if fold in trained_folds]
-            if heard or not folds:
+        if self.bundle is not None:
+            heard = read_heard(self.bundle.training)
+            if share_folds(heard.data, data.name) and (not folds or set(folds) & set(heard.folds)):
                 raise TrainerError(
                     "bundle %s was trained on %s; name folds that it has not heard with --fold"
                     % (self.name, self.bundle.training["data"])

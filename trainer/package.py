@@ -106,11 +106,7 @@ def _training_record(
         "sources": request.sources,
         "limits": request.limits,
         "method": _describe_method(recipe, record),
-        "figures_note": _FIGURES_NOTE
-        % (
-            ", and some categories of foreign sound," if any(one.foreign_hold_out for one in held) else "",
-            trained_folds,
-        ),
+        "figures_note": _describe_figures(held, trained_folds),
         "recipe": recipe,
         "imagenet": _describe_origin(request.run),
         "foreign_skipped": record.foreign_skip,

@@ -12,6 +12,7 @@ from trainer.data.datasets import Clip, Dataset, read_dataset
 from trainer.errors import TrainerError
 
 RECORD_NAME = "run.json"
+_FACTS = ("folds", "data_digest", "foreign_digest", "weights")  # of a record; those of earlier commits have none
 
 
 class RunRecord(NamedTuple):
@@ -30,6 +31,11 @@ class RunRecord(NamedTuple):
     data_digest: str = ""  # of the lists of clips: folds of one's own recordings move with each new one
     foreign_digest: str = ""
     weights: str = ""  # digest of the file that the backbone began with; "" for the backbone's own ImageNet weights
+
+    @property
+    def roles(self) -> dict[str, Any]:
+        """What was asked for, without what the data and the first weights were: settings name these by themselves."""
+        return {name: value for name, value in self._asdict().items() if name not in _FACTS}
 
     @property
     def trained_folds(self) -> list[int]:
@@ -73,9 +79,7 @@ def select_clips(record: RunRecord, data: Dataset, foreign: Dataset | None) -> S
     usable = [
         clip
         for clip in foreign.clips
-        if clip.category not in skipped
-        and clip.source_id not in shared
-        and "%s:%d" % (clip.category, clip.fold) not in record.foreign_reserve
+        if clip.category not in skipped and clip.source_id not in shared and clip.reserve not in record.foreign_reserve
     ]
     held = set(record.foreign_hold_out)
     return Selection(
@@ -98,7 +102,7 @@ def _check_foreign_roles(record: RunRecord, foreign: Dataset | None) -> None:
     unknown = [category for category in named if category not in foreign.categories]
     if unknown:
         raise TrainerError("%s has no categories %s; it has %s" % (foreign.name, unknown, foreign.categories))
-    there = {"%s:%d" % (clip.category, clip.fold) for clip in foreign.clips}
+    there = {clip.reserve for clip in foreign.clips}
     unknown = [reserve for reserve in record.foreign_reserve if reserve not in there]
     if unknown:
         raise TrainerError(
@@ -120,7 +124,7 @@ def write_record(record: RunRecord, folder: Path) -> None:
 
 def _tells_the_same(kept: RunRecord, record: RunRecord) -> bool:
     if not kept.folds:  # of an earlier commit
-        record = record._replace(folds=(), data_digest="", foreign_digest="", weights="")
+        return kept.roles == record.roles
     return kept == record
 
 

@@ -26,6 +26,7 @@ from engines.bundle import load_bundle
 from engines.errors import EngineError
 from trainer.data.clips import share_folds
 from trainer.errors import TrainerError
+from trainer.listener import read_heard
 from trainer.timeline import SUMMARY_NAME, TrueEvent, read_timeline
 
 COLLAR_S = 2.0
@@ -180,9 +181,9 @@ def check_bundle(folder: Path, bundle: Path | None) -> None:
             "these scenes are made of folds %s of %s for %s; name its bundle with --bundle (the daemon's own may have "
             "been trained on them)" % (made_of["folds"], made_of["data"], made_of["model"])
         )
-    training = load_bundle(bundle).training
-    trained = set(training.get("trained_folds", training["folds"])) & set(made_of["folds"])
-    if trained and share_folds(training["data"].split(",")[0], made_of["data"]):
+    heard = read_heard(load_bundle(bundle).training)
+    trained = set(heard.folds) & set(made_of["folds"])
+    if trained and share_folds(heard.data, made_of["data"]):
         raise TrainerError(
             "bundle %s was trained on folds %s of %s, which sound in these scenes; compose others with "
             "`python -m trainer.scenes unheard`" % (bundle, sorted(trained), made_of["data"])

@@ -39,10 +39,9 @@ def check_finite(loss: float, *, epoch: int, step: int, steps: int, learning_rat
     """
     if math.isfinite(loss):
         return
-    kept = "the checkpoint of epoch %d stays" % epoch if epoch else "no epoch was finished yet"
     raise TrainerError(
         "the loss became %s in epoch %d, by step %d of %d (%s); lower learning_rate (%g) or raise temperature (%g)"
-        % (loss, epoch + 1, step, steps, kept, learning_rate, temperature)
+        % (loss, epoch + 1, step, steps, _name_kept(epoch), learning_rate, temperature)
     )
 
 
@@ -54,10 +53,9 @@ def check_weights(network: nn.Module, *, epoch: int, learning_rate: float) -> No
     """
     if all(bool(torch.isfinite(values).all()) for values in network.state_dict().values()):
         return
-    kept = "the checkpoint of epoch %d stays" % epoch if epoch else "no epoch was finished yet"
     raise TrainerError(
         "the weights are no numbers at the end of epoch %d (%s); lower learning_rate (%g)"
-        % (epoch + 1, kept, learning_rate)
+        % (epoch + 1, _name_kept(epoch), learning_rate)
     )
 
 
@@ -69,3 +67,7 @@ def check_classes(known: Waveforms, labels: list[str]) -> None:
             "no training clip of class %s; expected at least one of each: leave another fold out, or "
             "drop the class" % ", ".join(absent)
         )
+
+
+def _name_kept(epoch: int) -> str:
+    return "the checkpoint of epoch %d stays" % epoch if epoch else "no epoch was finished yet"

@@ -101,11 +101,7 @@ def _find_reserved(listener: Listener, foreign: Dataset | None) -> list[Clip]:
     if foreign is None or listener.record is None:
         return []
     wanted = set(listener.record.foreign_reserve)
-    return [
-        clip
-        for clip in foreign.clips
-        if "%s:%d" % (clip.category, clip.fold) in wanted and clip.source_id not in BEDS_REFUSED
-    ]
+    return [clip for clip in foreign.clips if clip.reserve in wanted and clip.source_id not in BEDS_REFUSED]
 
 
 def _bed(beds: Sequence[Clip], number: int, rate_hz: int, rng: np.random.Generator) -> Sound:

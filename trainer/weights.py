@@ -64,8 +64,6 @@ def check_weights_file(path: Path, student: RunRecord) -> None:
     Raises:
         TrainerError: it has; or the file cannot be read.
     """
-    if path.suffix == ".safetensors":
-        return
     content = _load(path)
     kept = content.get("record") if isinstance(content, dict) else None
     if not isinstance(kept, str):

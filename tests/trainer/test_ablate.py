@@ -110,22 +110,20 @@ def test_a_row_against_itself_differs_by_nothing(tmp_path):
     assert row["difference"]["accuracy"] == 0.0 and row["difference"]["by_source"] == [0.0, 0.0]
 
 
-def test_the_table_says_where_a_row_joins_other_configurations(tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "said", "with_it"),
+    [
+        ({"code": "newer"}, "different code", "optimistic"),
+        ({"configuration": "shorter"}, "different configurations", "`other` cother, shorter"),
+    ],
+)
+def test_the_table_says_where_code_or_configurations_are_mixed(tmp_path, changes, said, with_it):
     store = store_with(tmp_path, one=(0.5, [0]), other=(0.5, [0]))
-    assert "different configurations" not in write_markdown(build_table(store, "one"))
+    assert said not in write_markdown(build_table(store, "one"))
     cell = Cell("Street Sounds", "other", 1, 0)
-    store.write(read_result(store.path(cell))._replace(configuration="shorter"))
+    store.write(read_result(store.path(cell))._replace(**changes))
     text = write_markdown(build_table(store, "one"))
-    assert "different configurations" in text and "`other` cother, shorter" in text
-
-
-def test_the_table_says_where_code_is_mixed(tmp_path):
-    store = store_with(tmp_path, one=(0.5, [0]), other=(0.5, [0]))
-    assert "different code" not in write_markdown(build_table(store, "one"))
-    cell = Cell("Street Sounds", "other", 1, 0)
-    store.write(read_result(store.path(cell))._replace(code="newer"))
-    text = write_markdown(build_table(store, "one"))
-    assert "different code" in text and "optimistic" in text
+    assert said in text and with_it in text
 
 
 def test_no_two_processes_are_at_one_run(tmp_path):

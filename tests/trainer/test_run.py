@@ -1,9 +1,11 @@
 """Which clips a run trains on, and which it never sees."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+import trainer
 from trainer.data.datasets import read_dataset
 from trainer.errors import TrainerError
 from trainer.run import RunRecord, read_datasets, read_record, select_clips, write_record
@@ -59,6 +61,12 @@ def test_a_slip_in_what_is_kept_away_is_named_and_trains_on_nothing(urbansound8k
         select_clips(record, read_dataset(urbansound8k), read_dataset(esc10))
     with pytest.raises(TrainerError, match="give --foreign"):
         select_clips(record._replace(foreign_data=""), read_dataset(urbansound8k), None)
+
+
+def test_roles_are_those_by_which_committed_results_name_their_configuration():
+    """A field more among them, and no result of before would count as done."""
+    kept = next((Path(trainer.__file__).parent / "results" / "ablation").glob("*/reference.*.json"))
+    assert list(json.loads(kept.read_text())["settings"]["roles"]) == list(RECORD.roles)
 
 
 def test_what_is_reserved_has_no_role(urbansound8k, esc10):

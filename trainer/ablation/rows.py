@@ -21,9 +21,7 @@ class Row(NamedTuple):
     name: str
     text: str  # what is different, in words
     changes: dict[str, Any]  # of the reference recipe, by field
-    epochs_share: float = (
-        1.0  # of the reference's epochs; a half where batches of half the clips would mean twice the steps
-    )
+    epochs_share: float = 1.0  # of the reference's; a half where batches of half the clips would mean twice the steps
 
 
 def _off(name: str, text: str, **changes: Any) -> Row:

@@ -93,7 +93,6 @@ def _row_figures(results: list[Result], clips: dict[str, Any], reference: list[R
         "best_epoch": _best_epoch(results, clips),
         "configurations": sorted({result.configuration for result in results}),
         "code": sorted({result.code for result in results}),
-        "configuration": sorted({result.configuration for result in results}),
         "made_with": sorted({"%s on %s" % (r.made_with["torch"], r.made_with["device"]) for r in results}),
     }
 
@@ -177,11 +176,11 @@ def _remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             "**Rows were made by different code**: "
             + "; ".join("`%s` %s" % (row["row"], _short(row["code"])) for row in rows)
         )
-    mixed = [row for row in rows if len(row["configuration"]) > 1]
+    mixed = [row for row in rows if len(row["configurations"]) > 1]
     if mixed:
         lines.append(
             "**Runs of different configurations are joined** (other options, or other data): "
-            + "; ".join("`%s` %s" % (row["row"], _short(row["configuration"])) for row in mixed)
+            + "; ".join("`%s` %s" % (row["row"], _short(row["configurations"])) for row in mixed)
         )
     return [*lines, ""]
 

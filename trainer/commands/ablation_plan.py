@@ -48,7 +48,7 @@ def plan_runs(arguments: argparse.Namespace) -> dict[Cell, Plan]:
         folds = [fold for fold in data.folds if not arguments.folds or fold in arguments.folds]
         if not folds:
             raise TrainerError("%s has no fold of %s; it has %s" % (data.name, arguments.folds, data.folds))
-        roles = build_record(arguments, data, other, [])._asdict()
+        roles = build_record(arguments, data, other, []).roles
         recipes = _row_recipes(arguments, base, data.name)
         for cell in plan_cells(data.name, list(recipes), folds, arguments.seeds):
             recipe = recipes[cell.row]

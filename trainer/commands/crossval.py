@@ -64,8 +64,10 @@ def execute(arguments: argparse.Namespace) -> int:
         return measure(judge(folder, data, foreign, device=arguments.device), record.labels)
 
     recipe = recipe_to_mapping(build_recipe(arguments, seed=0))
-    roles = build_record(arguments, data, foreign, [])._asdict()
-    settings = describe_settings(data, foreign, recipe, roles)
+    record = build_record(arguments, data, foreign, [])
+    settings = describe_settings(data, foreign, recipe, record.roles)
+    if record.weights:
+        settings["weights"] = record.weights
     run_jobs(jobs, arguments.out, settings, train_and_evaluate, _tell)
     if not any(is_done(arguments.out / job.folder) for job in jobs):
         raise TrainerError("all runs of %s are being made by other processes; ask for the figures then" % arguments.out)

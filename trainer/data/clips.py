@@ -18,6 +18,11 @@ class Clip(NamedTuple):
     fold: int  # from 1; official where the data set has folds
     source_id: str  # the recording it was cut from (Freesound id): clips of one source are not independent
 
+    @property
+    def reserve(self) -> str:
+        """Category and fold as --foreign-reserve names them."""
+        return "%s:%d" % (self.category, self.fold)
+
 
 class Dataset(NamedTuple):
     """A data set as found on disk."""
