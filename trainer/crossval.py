@@ -98,6 +98,20 @@ def run_jobs(
             _write(target / RESULT_NAME, result)  # last: its presence says that the run is done
 
 
+def list_runs(path: Path) -> list[Path]:
+    """The evaluated runs of a folder of `crossval`, a fold held out in each; any other folder stands for itself.
+
+    Raises:
+        TrainerError: a folder of `crossval` without an evaluated run.
+    """
+    if not (path / SETTINGS_NAME).is_file():
+        return [path]
+    runs = sorted(run for run in path.glob("fold-*") if is_done(run))
+    if not runs:
+        raise TrainerError("%s holds no evaluated run; `soundclr-train crossval --out` it first" % path)
+    return runs
+
+
 def is_done(folder: Path) -> bool:
     """Is this run trained and judged?"""
     return (folder / RESULT_NAME).is_file() and (folder / PREDICTIONS_NAME).is_file()

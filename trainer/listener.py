@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +12,12 @@ from engines.bundle import MANIFEST_NAME, Bundle, load_bundle
 from engines.frontend import FrontendSpec
 from engines.runtimes import open_runtime
 from engines.streaming import StreamingLogMel
+from trainer.crossval import list_runs
 from trainer.data.clips import Clip, Dataset, share_folds
 from trainer.errors import TrainerError
 from trainer.evaluate import load_averaged_model
 from trainer.inference import compute_clip_logits, cut_windows, mean_over_windows
+from trainer.recipe import Recipe
 from trainer.run import RECORD_NAME, RunRecord, read_record
 
 Progress = Callable[[int], None]
@@ -46,6 +48,7 @@ class Listener(NamedTuple):
     record: RunRecord | None  # of a run; a bundle has its manifest alone
     bundle: Bundle | None
     listen: Callable[[list[np.ndarray], Progress], np.ndarray]  # clips at the spec's rate -> mean logits [N, outputs]
+    recipe: Recipe | None = None  # of a run
 
     def unheard(self, data: Dataset, folds: list[int]) -> list[Clip]:
         """The clips of known classes that may judge it.
@@ -96,6 +99,46 @@ def open_listener(path: Path, *, device: str = "cpu", threads: int = 1) -> Liste
     raise TrainerError("%s is neither a run (%s) nor a bundle (%s)" % (path, RECORD_NAME, MANIFEST_NAME))
 
 
+def open_listeners(paths: Sequence[Path], *, device: str = "cpu", threads: int = 1) -> list[Listener]:
+    """Open runs of one recipe to be judged together, of other folds or seeds, or one bundle.
+
+    A folder of `crossval` stands for its evaluated runs.
+
+    Raises:
+        TrainerError: no run, a bundle among several, other labels or another recipe, or the same run twice.
+        EngineError: an unusable bundle.
+    """
+    expanded = [run for path in paths for run in list_runs(path)]
+    listeners = [open_listener(path, device=device, threads=threads) for path in expanded]
+    judged: dict[tuple[int, int], Path] = {}
+    for path, listener in zip(expanded, listeners, strict=True):
+        if len(listeners) > 1:
+            _check_alike(listener, listeners[0], path, expanded[0])
+            for cell in _cells(listener):
+                if cell in judged:
+                    raise TrainerError("%s judges fold %d and seed %d as %s does" % (path, *cell, judged[cell]))
+                judged[cell] = path
+    return listeners
+
+
+def _check_alike(one: Listener, first: Listener, path: Path, first_path: Path) -> None:
+    if one.recipe is None or first.recipe is None or one.record is None or first.record is None:
+        raise TrainerError("%s and %s: a bundle is judged alone, runs of one recipe together" % (first_path, path))
+    same = one.recipe._replace(seed=0) == first.recipe._replace(seed=0)
+    if not same or one.labels != first.labels or one.record.data != first.record.data:
+        raise TrainerError(
+            "%s was trained with other labels, data or another recipe than %s; compare them with --against"
+            % (path, first_path)
+        )
+
+
+def _cells(listener: Listener) -> list[tuple[int, int]]:
+    """Fold and seed of all that a run judges."""
+    if listener.recipe is None or listener.record is None:
+        return []
+    return [(fold, listener.recipe.seed) for fold in listener.record.hold_out_folds]
+
+
 def _open_run(path: Path, device: str) -> Listener:
     model, recipe, labels = load_averaged_model(path)
     model = model.to(device)
@@ -104,7 +147,7 @@ def _open_run(path: Path, device: str) -> Listener:
         return compute_clip_logits(model, clips, recipe.frontend, recipe.short_clip, device=device, progress=progress)
 
     record = read_record(path)
-    return Listener(path.name, labels, recipe.frontend, recipe.short_clip, "torch", record, None, listen)
+    return Listener(path.name, labels, recipe.frontend, recipe.short_clip, "torch", record, None, listen, recipe)
 
 
 def _open_bundle(path: Path, threads: int) -> Listener:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from trainer.effects import (
     tilt,
 )
 from trainer.listener import Listener
-from trainer.metrics import bootstrap_interval, wilson_interval
+from trainer.robustness_figures import Answers
 
 QUIETER_DB = 20.0
 MUCH_QUIETER_DB = 30.0
@@ -41,7 +41,6 @@ LOW_PASS_HZ = 8000.0
 RT60_S = 0.6
 CLIPPING_DB = 12.0  # the loudest peak above the level at which the wave is cut off
 STREET_SNRS_DB = (6.0, 0.0)
-_DRAWS = 500
 
 
 class Condition(NamedTuple):
@@ -130,8 +129,8 @@ def measure_robustness(
     noises: Sequence[np.ndarray] = (),
     seed: int = 0,
     progress: Callable[[int], None] = lambda done: None,
-) -> dict[str, Any]:
-    """Accuracy of the same clips under each condition, and what it loses against clean sound, paired.
+) -> Answers:
+    """What a model makes of the same clips under each condition.
 
     Args:
         clips: that the model has not trained on, at its rate.
@@ -139,22 +138,30 @@ def measure_robustness(
         progress: told how many conditions are done.
     """
     filled = [fill(samples, listener) for samples in clips.samples]
-    sources = [clip.source_id for clip in clips.clips]
     names = [clip.path.name for clip in clips.clips]
-    rows: list[dict[str, Any]] = []
-    clean = np.zeros(0)
-    for number, condition in enumerate(build_conditions(listener, noises)):
+    conditions = build_conditions(listener, noises)
+    right = np.empty((len(conditions), len(filled)))
+    for number, condition in enumerate(conditions):
         changed = [
             condition.apply(samples, _generator(seed, condition.name, name)).astype(np.float32)
             for samples, name in zip(filled, names, strict=True)
         ]
-        right = (_answers(listener, changed).argmax(axis=1) == clips.labels).astype(np.float64)
-        clean = clean if number else right
-        rows.append({"condition": condition.name, "text": condition.text, **_figures(right, clean, sources)})
+        right[number] = _answers(listener, changed).argmax(axis=1) == clips.labels
         progress(number + 1)
-    mixed = _measure_mixed(listener, clips, filled, seed)
-    progress(len(rows) + 1)
-    return {"clips": len(filled), "sources": len(set(sources)), "seed": seed, "conditions": rows, "mixed": mixed}
+    pairs = _pair(clips, np.random.default_rng((seed, zlib.crc32(b"mixed"))))
+    pairs_right = _hear_mixed(listener, clips, filled, pairs)
+    progress(len(conditions) + 1)
+    paths, sources = [str(clip.path) for clip in clips.clips], [clip.source_id for clip in clips.clips]
+    firsts = [first for first, _ in pairs]
+    return Answers(
+        [(condition.name, condition.text) for condition in conditions],
+        paths,
+        sources,
+        right,
+        [paths[first] for first in firsts],
+        [sources[first] for first in firsts],
+        pairs_right,
+    )
 
 
 def read_noises(folder: Path, sample_rate_hz: int) -> list[np.ndarray]:
@@ -168,31 +175,22 @@ def fill(samples: np.ndarray, listener: Listener) -> np.ndarray:
     return samples if len(samples) >= window else fill_short_clip(samples, window, listener.short_clip)
 
 
-def _measure_mixed(listener: Listener, clips: Waveforms, filled: list[np.ndarray], seed: int) -> dict[str, Any] | None:
-    """Each clip mixed with one of another class and source, at equal RMS: are both classes in the top two?"""
-    pairs = _pair(clips, np.random.default_rng((seed, zlib.crc32(b"mixed"))))
+def _hear_mixed(
+    listener: Listener, clips: Waveforms, filled: list[np.ndarray], pairs: list[tuple[int, int]]
+) -> np.ndarray:
+    """Two clips of different classes and sources at equal RMS: both in the top two; the best is one.  Shape [2, P]."""
     if not pairs:
-        return None
+        return np.zeros((2, 0))
     mixtures = []
     for first, second in pairs:
         length = min(len(filled[first]), len(filled[second]))
         one, other = filled[first][:length], filled[second][:length]
-        mixtures.append((one / heard_rms(one) + other / heard_rms(other)).astype(np.float32))
-    peak = [float(np.abs(mixture).max()) for mixture in mixtures]
-    logits = _answers(listener, [0.5 * mixture / top for mixture, top in zip(mixtures, peak, strict=True)])
-    top = np.argsort(-logits, axis=1)[:, :2]
+        mixture = (one / heard_rms(one) + other / heard_rms(other)).astype(np.float32)
+        mixtures.append(0.5 * mixture / float(np.abs(mixture).max()))
+    top = np.argsort(-_answers(listener, mixtures), axis=1)[:, :2]
     truth = np.array([[clips.labels[first], clips.labels[second]] for first, second in pairs])
-    both = (np.sort(top, axis=1) == np.sort(truth, axis=1)).all(axis=1).astype(np.float64)
-    best = (top[:, :1] == truth).any(axis=1)
-    sources = [clips.clips[first].source_id for first, _ in pairs]
-    return {
-        "text": "two clips of different classes and sources, each at the same RMS, at half of full scale",
-        "pairs": len(pairs),
-        "both_in_top_two": float(both.mean()),
-        "by_clip": list(wilson_interval(int(both.sum()), len(both))),
-        "by_source_of_the_first": list(bootstrap_interval(lambda i: float(both[i].mean()), sources, draws=_DRAWS)),
-        "best_is_one_of_them": float(best.mean()),
-    }
+    both = (np.sort(top, axis=1) == np.sort(truth, axis=1)).all(axis=1)
+    return np.array([both, (top[:, :1] == truth).any(axis=1)], dtype=np.float64)
 
 
 def _pair(clips: Waveforms, rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -211,17 +209,6 @@ def _pair(clips: Waveforms, rng: np.random.Generator) -> list[tuple[int, int]]:
 def _answers(listener: Listener, clips: list[np.ndarray]) -> np.ndarray:
     """Logits of the known classes.  Shape [N, K]."""
     return listener.listen(clips, lambda done: None)[:, : len(listener.labels)]
-
-
-def _figures(right: np.ndarray, clean: np.ndarray, sources: list[str]) -> dict[str, Any]:
-    lost = clean - right
-    return {
-        "accuracy": float(right.mean()),
-        "by_clip": list(wilson_interval(int(right.sum()), len(right))),
-        "by_source": list(bootstrap_interval(lambda i: float(right[i].mean()), sources, draws=_DRAWS)),
-        "lost": float(lost.mean()),
-        "lost_by_source": list(bootstrap_interval(lambda i: float(lost[i].mean()), sources, draws=_DRAWS)),
-    }
 
 
 def _generator(seed: int, condition: str, clip: str) -> np.random.Generator:

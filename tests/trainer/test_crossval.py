@@ -92,3 +92,27 @@ def test_from_data_to_joint_figures_and_a_report(tmp_path, urbansound8k, esc10, 
     data = ["--data", str(urbansound8k), "--foreign", str(esc10)]
     assert main(["--device", "cpu", "evaluate", runs[0], "--ensemble", runs[0], *data]) == 0
     assert json.loads(capsys.readouterr().out)["clips"] == 3
+    check_robustness(str(tmp_path / "cv"), runs, urbansound8k, tmp_path / "figures.json", capsys)
+
+
+def check_robustness(folder, runs, data, out, capsys):
+    """Two folds' runs against themselves: no difference; a run counts once, and a bundle alone."""
+    arguments = ["--data", str(data), "--out", str(out)]
+    against = [word for run in runs for word in ("--against", run)]
+    assert main(["--device", "cpu", "robustness", folder, *against, *arguments]) == 0
+    assert "loses less" in capsys.readouterr().out
+    figures, singles = json.loads(out.read_text()), []
+    for run in runs:
+        assert main(["--device", "cpu", "robustness", run, *arguments, "--json"]) == 0
+        singles.append(json.loads(capsys.readouterr().out))
+    assert figures["clips"] == sum(single["clips"] for single in singles) == 6
+    for number, row in enumerate(figures["conditions"]):
+        right = [single["conditions"][number]["accuracy"] * single["clips"] for single in singles]
+        assert row["accuracy"] == pytest.approx(sum(right) / 6)
+    assert {row["accuracy_more"] for row in figures["against"]["paired"]} == {0.0}
+    for models, words in (
+        ([runs[0], folder], "judges fold 1 and seed 0"),
+        ([runs[0], "engines/urban"], "a bundle is judged alone"),
+    ):
+        assert main(["robustness", *models, *arguments]) == 2
+        assert words in capsys.readouterr().err

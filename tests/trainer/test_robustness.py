@@ -24,8 +24,10 @@ from trainer.effects import (
 )
 from trainer.errors import TrainerError
 from trainer.listener import Listener, open_listener
+from trainer.metrics import wilson_interval
 from trainer.recipe import URBAN_FRONTEND
 from trainer.robustness import MICROPHONE_NOISE_DBFS, build_conditions, measure_robustness
+from trainer.robustness_figures import Answers, compare_answers, describe_answers, join_answers
 from trainer.run import RunRecord
 
 SPEC = URBAN_FRONTEND
@@ -152,21 +154,62 @@ def test_louder_is_cut_off_at_full_scale():
 
 
 def test_the_table_of_a_judge_that_hears_pitch():
-    result = measure_robustness(pitch_judge(), tones())
+    result = describe_answers(measure_robustness(pitch_judge(), tones()))
     by_name = {row["condition"]: row for row in result["conditions"]}
     assert by_name["clean"]["accuracy"] == 1.0 and by_name["clean"]["lost_by_source"] == [0.0, 0.0]
     assert by_name["tilt_up"]["accuracy"] == 1.0 and by_name["low_pass"]["accuracy"] == 1.0
     assert result["mixed"]["both_in_top_two"] == 1.0 and result["mixed"]["pairs"] == 12
-    assert result == measure_robustness(pitch_judge(), tones())
+    assert result == describe_answers(measure_robustness(pitch_judge(), tones()))
 
 
 def test_loss_is_counted_against_the_same_clips_clean():
     deaf = pitch_judge()._replace(
         listen=lambda clips, progress: np.array([[heard_rms(c) - 0.02, 0.0, -9.0] for c in clips])
     )  # says class 0 to what is loud
-    result = measure_robustness(deaf, tones())
+    result = describe_answers(measure_robustness(deaf, tones()))
     by_name = {row["condition"]: row for row in result["conditions"]}
     assert by_name["quieter"]["lost"] == by_name["clean"]["accuracy"] - by_name["quieter"]["accuracy"]
+
+
+CONDITIONS = [("clean", "as recorded"), ("click", "a click")]
+
+
+def answers(clips, right, pairs=((), ())):
+    """Each clip is a recording of its own."""
+    return Answers(CONDITIONS, list(clips), list(clips), np.array(right, float), list(clips)[: len(pairs[0])],
+                   list(clips)[: len(pairs[0])], np.array(pairs, float))  # fmt: skip
+
+
+def test_runs_of_other_folds_stand_side_by_side_and_seeds_count_once():
+    joined = join_answers(
+        [answers("ab", [[1, 1], [1, 0]]), answers("ba", [[0, 1], [0, 0]]), answers("c", [[1], [1]], ([1], [1]))]
+    )
+    assert joined.clips == ["a", "b", "c"] and joined.pair_clips == ["c"]
+    np.testing.assert_array_equal(joined.right, [[1, 0.5, 1], [0.5, 0, 1]])
+    figures = describe_answers(joined)
+    assert figures["clips"] == 3 and figures["mixed"]["both_in_top_two"] == 1.0
+    assert figures["conditions"][0]["accuracy"] == pytest.approx(2.5 / 3)
+    assert figures["conditions"][1]["lost"] == pytest.approx(1.0 / 3)
+    assert figures["conditions"][0]["by_clip"] == list(wilson_interval(2, 3))  # clips, not clips times seeds
+
+
+def test_two_recipes_are_paired_clip_by_clip_in_whatever_order():
+    own = answers("abcd", [[1, 1, 1, 0], [1, 1, 0, 0]], ([1, 1, 0, 0], [1] * 4))
+    other = answers("dcba", [[0, 1, 1, 0], [0, 0, 0, 0]], ([0, 0, 0, 1], [1] * 4))
+    clean, click, mixed = compare_answers(own, other)
+    assert clean["accuracy_more"] == pytest.approx(0.25) and clean["lost_less"] == 0.0
+    assert click["accuracy_more"] == pytest.approx(0.5) and click["lost_less"] == pytest.approx(0.25)
+    assert mixed["condition"] == "mixed" and mixed["accuracy_more"] == pytest.approx(0.25)
+    low, high = click["accuracy_more_by_source"]
+    assert low <= 0.5 <= high and low < high
+
+
+def test_other_clips_or_conditions_are_not_paired():
+    own = answers("ab", [[1, 1], [1, 0]])
+    with pytest.raises(TrainerError, match="held out the same folds"):
+        compare_answers(own, answers("bc", [[1, 1], [1, 0]]))
+    with pytest.raises(TrainerError, match="different conditions"):
+        join_answers([own, own._replace(conditions=CONDITIONS[:1], right=own.right[:1])])
 
 
 def test_what_a_model_was_trained_on_does_not_judge_it():

@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from engines.whole_file import write_whole
 from trainer.commands.options import Commands, progress_bar
-from trainer.data.clips import Clip
+from trainer.data.clips import Clip, Dataset
 from trainer.data.datasets import read_dataset
 from trainer.data.waveforms import read_waveforms
-from trainer.listener import open_listener
+from trainer.listener import Listener, open_listeners
 from trainer.robustness import build_conditions, measure_robustness, read_noises
+from trainer.robustness_figures import Answers, compare_answers, describe_answers, join_answers
 
 
 def add_parser(commands: Commands) -> None:
@@ -25,7 +29,22 @@ def add_parser(commands: Commands) -> None:
     robustness = commands.add_parser(
         "robustness", help="accuracy of the same clips when quieter, tilted, clicked, echoing, in street noise ..."
     )
-    robustness.add_argument("model", type=Path, help="finished run with --hold-out-fold, or bundle")
+    robustness.add_argument(
+        "models",
+        type=Path,
+        nargs="+",
+        metavar="MODEL",
+        help="finished runs of one recipe with --hold-out-fold (other folds, other seeds), a folder of `crossval`, or "
+        "a bundle",
+    )
+    robustness.add_argument(
+        "--against",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="RUN",
+        help="runs of another recipe, paired clip by clip; may be repeated (folds, seeds)",
+    )
     robustness.add_argument("--data", type=Path, required=True, help="data set of the known classes")
     robustness.add_argument(
         "--fold",
@@ -50,36 +69,64 @@ def add_parser(commands: Commands) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    listener = open_listener(arguments.model, device=arguments.device, threads=max(1, arguments.threads))
     data = read_dataset(arguments.data)
-    chosen = listener.unheard(data, arguments.fold)
-    if arguments.clips:
-        chosen = choose_evenly(chosen, arguments.clips, seed=arguments.seed)
-    rate_hz = listener.spec.sample_rate_hz
-    noises = read_noises(arguments.street, rate_hz) if arguments.street else []
-    with progress_bar() as bar:
-        task = bar.add_task("listening", total=len(build_conditions(listener, noises)) + 1)
-        figures = {
-            "model": listener.name,
-            "runtime": listener.describe,
-            "data": data.name,
-            "folds": sorted({clip.fold for clip in chosen}),
-            **measure_robustness(
-                listener,
-                read_waveforms(chosen, listener.labels, rate_hz),
-                noises=noises,
-                seed=arguments.seed,
-                progress=lambda done: bar.update(task, completed=done),
-            ),
+    listeners = _open(arguments, arguments.models)
+    own = _judge(arguments, listeners, data)
+    figures = {**_describe(listeners, data.name, arguments.seed), **describe_answers(own)}
+    if arguments.against:
+        others = _open(arguments, arguments.against)
+        other = _judge(arguments, others, data)
+        figures["against"] = {
+            **_describe(others, data.name, arguments.seed),
+            **describe_answers(other),
+            "paired": compare_answers(own, other),
         }
     text = json.dumps(figures, indent=1)
     if arguments.out:
-        arguments.out.write_text(text + "\n", encoding="utf-8")
+        write_whole(arguments.out, (text + "\n").encode())
     if arguments.json:
         print(text)
     else:
         _print_table(figures)
+        if arguments.against:
+            _print_table(figures["against"])
+            _print_pairs(figures["against"]["paired"])
     return 0
+
+
+def _open(arguments: argparse.Namespace, paths: list[Path]) -> list[Listener]:
+    return open_listeners(paths, device=arguments.device, threads=max(1, arguments.threads))
+
+
+def _judge(arguments: argparse.Namespace, listeners: list[Listener], data: Dataset) -> Answers:
+    parts = []
+    with progress_bar() as bar:
+        for listener in listeners:
+            rate_hz = listener.spec.sample_rate_hz
+            noises = read_noises(arguments.street, rate_hz) if arguments.street else []
+            chosen = listener.unheard(data, arguments.fold)
+            if arguments.clips:
+                chosen = choose_evenly(chosen, arguments.clips, seed=arguments.seed)
+            task = bar.add_task(listener.name, total=len(build_conditions(listener, noises)) + 1)
+            parts.append(
+                measure_robustness(
+                    listener,
+                    read_waveforms(chosen, listener.labels, rate_hz),
+                    noises=noises,
+                    seed=arguments.seed,
+                    progress=partial(_advance, bar, task),
+                )
+            )
+    return join_answers(parts)
+
+
+def _advance(bar: Progress, task: TaskID, done: int) -> None:
+    bar.update(task, completed=done)
+
+
+def _describe(listeners: list[Listener], data: str, seed: int) -> dict[str, Any]:
+    names = [listener.name for listener in listeners]
+    return {"model": ", ".join(names), "runtime": listeners[0].describe, "data": data, "seed": seed}
 
 
 def choose_evenly(clips: list[Clip], count: int, *, seed: int) -> list[Clip]:
@@ -93,16 +140,15 @@ def choose_evenly(clips: list[Clip], count: int, *, seed: int) -> list[Clip]:
 
 
 def _print_table(figures: dict[str, Any]) -> None:
-    title = "%s (%s) on %s, folds %s: %d clips of %d sources"
-    names = ("model", "runtime", "data", "folds", "clips", "sources")
-    table = Table(title=title % tuple(figures[name] for name in names))
+    title = "%s (%s) on %s: %d clips of %d sources"
+    table = Table(title=title % tuple(figures[name] for name in ("model", "runtime", "data", "clips", "sources")))
     for column, justify in (("condition", "left"), ("accuracy", "right"), ("lost, points (95 % by source)", "right")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     table.add_column("what exactly")
     for row in figures["conditions"]:
-        lost = "%.1f (%.1f to %.1f)" % (100 * row["lost"], *(100 * value for value in row["lost_by_source"]))
+        lost = _points(row["lost"], row["lost_by_source"])
         table.add_row(row["condition"], "%.1f %%" % (100 * row["accuracy"]), lost, row["text"])
-    console = Console(width=None if Console().is_terminal else 150)
+    console = _console()
     console.print(table)
     mixed = figures["mixed"]
     if mixed:
@@ -116,3 +162,21 @@ def _print_table(figures: dict[str, Any]) -> None:
                 100 * mixed["best_is_one_of_them"],
             )
         )
+
+
+def _print_pairs(rows: list[dict[str, Any]]) -> None:
+    table = Table(title="paired clip by clip: points by which the first is better (95 % by source)")
+    for column in ("condition", "more accurate", "loses less"):
+        table.add_column(column, justify="left" if column == "condition" else "right")
+    for row in rows:
+        lost = _points(row["lost_less"], row["lost_less_by_source"]) if "lost_less" in row else ""
+        table.add_row(row["condition"], _points(row["accuracy_more"], row["accuracy_more_by_source"]), lost)
+    _console().print(table)
+
+
+def _points(share: float, interval: list[float]) -> str:
+    return "%.1f (%.1f to %.1f)" % (100 * share, *(100 * value for value in interval))
+
+
+def _console() -> Console:
+    return Console(width=None if Console().is_terminal else 150)
