@@ -127,7 +127,7 @@ def test_the_table_says_where_code_or_configurations_are_mixed(tmp_path, changes
 
 
 def test_no_two_processes_are_at_one_run(tmp_path):
-    cells = plan_cells("d", ["x", "y"], [1, 2], [0])
+    cells = plan_cells("d", {"x": [0], "y": [0]}, [1, 2])
     done: list[Cell] = []
     with hold(tmp_path / "x1") as held:  # as another process would
         assert held
@@ -161,7 +161,8 @@ def command(tmp_path, urbansound8k, esc10):
     def build(results, *more):
         return [
             "--device", "cpu", "--threads", "1", "ablate", "--data", str(urbansound8k), "--foreign", str(esc10),
-            "--rows", "ce,mixup", "--epochs", "2", "--batch", "4", "--foreign-batch", "2", "--backbone", BACKBONE,
+            "--rows", "ce,mixup", "--seeds", "0", "--epochs", "2", "--batch", "4",
+            "--foreign-batch", "2", "--backbone", BACKBONE,
             "--weights", str(tmp_path / "weights.pth"), "--results", str(tmp_path / results),
             "--set", "frontend.window_frames=33", "--best-epoch", "--out", str(tmp_path / ("runs-" + results)), *more,
         ]  # fmt: skip
@@ -249,6 +250,18 @@ def test_options_reach_all_rows_and_a_row_keeps_its_own_change(tmp_path, command
     assert recipes["two-views"].views == 2
     assert (recipes["two-views"].batch, recipes["ce"].batch, recipes["trial"].batch) == (32, 4, 4)
     assert recipes["trial"].schedule == "one_cycle" and recipes["trial"].foreign_batch == 2
+
+
+def test_headline_rows_have_three_seeds_unless_told_and_seed_0_of_all_comes_first(command):
+    words = command("r", "--rows", "ce,mixup")
+    at = words.index("--seeds")
+    cells = list(plan_runs(build_parser().parse_args(words[:at] + words[at + 2 :])))
+    assert {row: sorted({cell.seed for cell in cells if cell.row == row}) for row in ("reference", "ce", "mixup")} == {
+        "reference": [0, 1, 2],
+        "ce": [0, 1, 2],
+        "mixup": [0],
+    }
+    assert [cell.seed for cell in cells] == sorted(cell.seed for cell in cells)
 
 
 def test_what_cannot_be_ablated_is_one_line(tmp_path, command, capsys):

@@ -12,7 +12,8 @@ from trainer.recipes import RECIPES, change_recipe, fix_reference
 REFERENCE = "reference"  # the recipe that the others change
 FIXED_REFERENCE = "fixed-reference"
 DISTILLED = "distilled"  # needs teachers
-HEADLINE = ("ce", "supcon", REFERENCE, "trial")  # the rows that deserve several seeds
+HEADLINE = ("ce", "supcon", REFERENCE, DISTILLED, "trial")  # the rows that deserve several seeds
+HEADLINE_SEEDS = (0, 1, 2)
 
 
 class Row(NamedTuple):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from trainer.ablation.results import Cell
 from trainer.folder_lock import hold
 
 
-def plan_cells(data: str, rows: Sequence[str], folds: Sequence[int], seeds: Sequence[int]) -> list[Cell]:
-    """All runs of a data set: seed by seed and row by row, so that whole rows come early."""
-    return [Cell(data, row, fold, seed) for seed in seeds for row in rows for fold in folds]
+def plan_cells(data: str, rows: Mapping[str, Sequence[int]], folds: Sequence[int]) -> list[Cell]:
+    """All runs of a data set: seed by seed and row by row, so that whole rows come early.
+
+    Args:
+        rows: the seeds of each row.
+    """
+    seeds = dict.fromkeys(seed for of_row in rows.values() for seed in of_row)
+    return [Cell(data, row, fold, seed) for seed in seeds for row in rows for fold in folds if seed in rows[row]]
 
 
 def work_through(

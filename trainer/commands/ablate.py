@@ -18,7 +18,7 @@ import torch
 
 from engines.whole_file import write_whole
 from trainer.ablation.results import Cell, Result, Store, compact_answers, digest_code
-from trainer.ablation.rows import REFERENCE, describe_row, list_rows
+from trainer.ablation.rows import HEADLINE, HEADLINE_SEEDS, REFERENCE, describe_row, list_rows
 from trainer.ablation.runs import work_through
 from trainer.ablation.table import build_table, write_markdown
 from trainer.allocator import keep_freed_memory
@@ -52,7 +52,14 @@ def add_parser(commands: Commands) -> None:
         "--rows", type=lambda text: text.split(","), default=[], metavar="ROW,ROW", help="(default: all ingredients)"
     )
     ablate.add_argument("--folds", type=read_numbers, default=[], metavar="1,2,3", help="(default: all)")
-    ablate.add_argument("--seeds", type=read_numbers, default=[0], metavar="0,1,2", help="(default: 0)")
+    ablate.add_argument(
+        "--seeds",
+        type=read_numbers,
+        default=[],
+        metavar="0,1,2",
+        help="of every row (default: %s of %s, 0 of the others)"
+        % (",".join(map(str, HEADLINE_SEEDS)), ", ".join(HEADLINE)),
+    )
     ablate.add_argument(
         "--reference", default="", metavar="ROW", help="what is compared with (default: %s)" % REFERENCE
     )

@@ -8,7 +8,7 @@ import sys
 from typing import Any, NamedTuple
 
 from trainer.ablation.results import Cell
-from trainer.ablation.rows import DISTILLED, REFERENCE, ROWS, row_recipe
+from trainer.ablation.rows import DISTILLED, HEADLINE, HEADLINE_SEEDS, REFERENCE, ROWS, row_recipe
 from trainer.ablation.runs import plan_cells
 from trainer.commands.run_options import build_recipe, build_record, override_recipe
 from trainer.crossval import describe_settings, digest_settings
@@ -50,7 +50,8 @@ def plan_runs(arguments: argparse.Namespace) -> dict[Cell, Plan]:
             raise TrainerError("%s has no fold of %s; it has %s" % (data.name, arguments.folds, data.folds))
         roles = build_record(arguments, data, other, []).roles
         recipes = _row_recipes(arguments, base, data.name)
-        for cell in plan_cells(data.name, list(recipes), folds, arguments.seeds):
+        seeds = {row: arguments.seeds or (HEADLINE_SEEDS if row in HEADLINE else (0,)) for row in recipes}
+        for cell in plan_cells(data.name, seeds, folds):
             recipe = recipes[cell.row]
             taught = {"teachers": list(roles["teachers"]) if recipe.distil_weight else []}
             settings = describe_settings(data, other, recipe_to_mapping(recipe), {**roles, **taught})
