@@ -7,6 +7,7 @@ no others: its figures are those of the raw answers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from engines.bundle import DecisionParameters, ForeignRule
 from engines.foreignness import foreign_probability, foreignness
 from trainer.data.datasets import UNKNOWN_LABEL
-from trainer.evaluate import Predictions
+from trainer.evaluate import Predictions, join_predictions
 from trainer.metrics import (
     accuracy,
     auroc,
@@ -113,6 +114,28 @@ def measure(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
         "foreign": _measure_foreign(predictions, len(labels)),
         "length": _measure_length(predictions, labels),
     }
+
+
+def measure_rejection(parts: Sequence[Predictions], n_labels: int) -> dict[str, float] | None:
+    """What the rejection rule does to clips that had no say in it: chosen on the other runs, judged on each run's own.
+
+    Args:
+        parts: of each run, with the folds and the foreign categories that it held out.
+
+    Returns:
+        Shares of known and of foreign clips that are rejected; None for a single run or without foreign clips.
+    """
+    rejected: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    for i, part in enumerate(parts):
+        others = [other for j, other in enumerate(parts) if j != i]
+        if not others:
+            return None
+        rule = choose_foreign_rule(join_predictions(others), n_labels).rule
+        over = foreign_probability(foreignness(part.logits, rule.method, n_labels), rule) >= rule.threshold
+        for is_foreign, rows in rejected.items():
+            rows.append(over[(part.labels == UNKNOWN_LABEL) == is_foreign])
+    known, foreign = (np.concatenate(rejected[is_foreign]) for is_foreign in (False, True))
+    return {"known": float(known.mean()), "foreign": float(foreign.mean())} if len(foreign) and len(known) else None
 
 
 def _cross_fitted_probabilities(logits: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> np.ndarray:

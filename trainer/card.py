@@ -114,7 +114,7 @@ def _foreign(decision: DecisionParameters, metrics: dict[str, Any]) -> list[str]
         "",
         "Foreign sound (categories that the judging run never saw in any role; %d clips): AUROC against known "
         "clips %.3f (energy score for comparison: %.3f). By category: %s. Temperature %.3f; a window is rejected "
-        "from foreign = %.2f on, where a tenth of the known clips is; that rejects %s of these foreign clips."
+        "from foreign = %.2f on, where a tenth of the known clips is. %s"
         % (
             foreign["clips"],
             foreign["auroc"],
@@ -122,6 +122,15 @@ def _foreign(decision: DecisionParameters, metrics: dict[str, Any]) -> list[str]
             named,
             decision.temperature,
             decision.foreign.threshold,
-            _percent(foreign["rejected"]),
+            _describe_rejection(foreign["rejected"]),
         ),
     ]
+
+
+def _describe_rejection(rejected: dict[str, float] | None) -> str:
+    if rejected is None:
+        return "How many foreign clips that rejects takes a second judging run to tell."
+    return "Set on the other runs and judged on each, it rejects %s of the foreign clips and %s of the known." % (
+        _percent(rejected["foreign"]),
+        _percent(rejected["known"]),
+    )

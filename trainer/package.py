@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from engines.bundle import Bundle
-from trainer.calibration import choose_decision, measure
+from trainer.calibration import choose_decision, measure, measure_rejection
 from trainer.card import write_card
 from trainer.checkpoint import load_checkpoint
 from trainer.data.waveforms import read_waveform
@@ -54,11 +54,12 @@ def package_bundle(request: PackageRequest) -> Bundle:
     model, recipe, labels = load_averaged_model(request.run)
     record = read_record(request.run)
     _check_same_recipe(request, recipe, labels)
-    predictions = join_predictions([load_predictions(run) for run in request.evaluated])
-    decision, foreign = choose_decision(predictions, labels)
+    parts = [load_predictions(run) for run in request.evaluated]
+    predictions = join_predictions(parts)
+    decision, _ = choose_decision(predictions, labels)
     metrics = measure(predictions, labels)
     if metrics["foreign"]:
-        metrics["foreign"]["rejected"] = foreign.foreign_rejected
+        metrics["foreign"]["rejected"] = measure_rejection(parts, len(labels))
     training = _training_record(request, record, recipe_to_mapping(recipe), metrics)
     window = cut_windows(
         read_waveform(request.selftest, recipe.frontend.sample_rate_hz), recipe.frontend, recipe.short_clip

@@ -12,7 +12,7 @@ from engines.bundle import load_bundle
 from engines.foreignness import foreignness
 from engines.runtimes import open_runtime
 from engines.selftest import run_selftest
-from trainer.calibration import choose_decision, measure
+from trainer.calibration import choose_decision, measure, measure_rejection
 from trainer.cli import main
 from trainer.errors import TrainerError
 from trainer.evaluate import Predictions, load_averaged_model, load_predictions, save_predictions
@@ -224,6 +224,19 @@ def test_the_rejection_rule_rejects_a_tenth_of_the_known():
     known = given.labels >= 0
     assert abs((probability[known] >= decision.foreign.threshold).mean() - 0.1) < 0.02
     assert choice.auroc_by_method["reject_logit"] > 0.9 and choice.foreign_rejected > 0.7
+
+
+def test_the_rejection_rule_is_judged_on_clips_that_had_no_say_in_it():
+    """One run's scores lie elsewhere: the others' rule rejects none of its clips or all, its own would a tenth."""
+    near = [predictions(n=300, seed=seed) for seed in range(3)]
+    usual = measure_rejection(near, 3)
+    assert usual["known"] == pytest.approx(0.1, abs=0.03) and usual["foreign"] > 0.7
+    moved = near[2].logits + np.array([0, 0, 0, 30], np.float32)
+    shifted = measure_rejection([*near[:2], near[2]._replace(logits=moved)], 3)
+    assert shifted["known"] > 0.3
+    assert measure_rejection(near[:1], 3) is None
+    known_only = [part.select(part.labels >= 0) for part in near]
+    assert measure_rejection(known_only, 3) is None
 
 
 def test_figures_do_not_depend_on_the_order_of_clips():
