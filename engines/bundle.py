@@ -5,7 +5,7 @@ import json
 import math
 import re
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from engines.errors import BundleError, FrontendError, shown
 from engines.frontend import FrontendSpec, frontend_spec_from_mapping
@@ -13,6 +13,7 @@ from engines.windows import SHORT_CLIP_RULES
 
 SCHEMA = 1
 MANIFEST_NAME = "manifest.json"
+_SHIPPED = Path(__file__).resolve().parent
 REQUIRED_FILES = ("model.onnx", "selftest.npz", "MODEL_CARD.md")
 SCORE_TYPES = ("softmax",)
 CLIP_RULES = ("mean_logit",)
@@ -83,10 +84,13 @@ class Bundle(NamedTuple):
 def load_bundle(path: Path) -> Bundle:
     """Read a bundle and verify it.
 
+    Args:
+        path: its folder. A bare name (`esc10`) that is no folder here is that of a shipped bundle.
+
     Raises:
         BundleError: the folder, a file or a field is missing; the schema, a digest or a value is not what it must be.
     """
-    path = Path(path)
+    path = _find_shipped(Path(path))
     values = _read_manifest(path)
     _check_fields(path, "manifest", values, _MANIFEST_FIELDS)
     if not _is_short_line(values["name"]):  # it goes into every message
@@ -131,11 +135,24 @@ def sha256_of_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def list_shipped() -> List[str]:
+    """Names of the bundles that ship with this version."""
+    return sorted(manifest.parent.name for manifest in _SHIPPED.glob("*/" + MANIFEST_NAME))
+
+
+def _find_shipped(path: Path) -> Path:
+    """So that a node from a wheel, whose bundles lie deep in site-packages, needs a name alone."""
+    shipped = _SHIPPED / path
+    bare = len(path.parts) == 1 and path.name not in ("", "..")
+    return shipped if bare and not path.exists() and (shipped / MANIFEST_NAME).is_file() else path
+
+
 def _read_manifest(path: Path) -> Dict[str, Any]:
     if not path.is_dir():
         raise BundleError(
             "bundle %s is %s; expected a folder with %s, model.onnx and selftest.npz: give it with "
-            "--bundle" % (path, "a file" if path.exists() else "not there", MANIFEST_NAME)
+            "--bundle, or name one that ships: %s"
+            % (path, "a file" if path.exists() else "not there", MANIFEST_NAME, ", ".join(list_shipped()))
         )
     manifest = path / MANIFEST_NAME
     try:

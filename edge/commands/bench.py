@@ -11,7 +11,12 @@ from edge.exit_status import EXIT_DONE
 def add_parser(commands: Commands) -> None:
     """Offer the command."""
     bench = commands.add_parser("bench", help="measure what hearing costs on this machine, stage by stage")
-    bench.add_argument("--bundle", type=Path, default=None, help="folder of the model (default: the configuration's)")
+    bench.add_argument(
+        "--bundle",
+        type=Path,
+        default=None,
+        help="folder of the model, or the name of one that ships (default: the configuration's)",
+    )
     bench.add_argument(
         "--seconds", type=positive, default=300.0, help="of sound, heard as fast as it goes (default: %(default)g)"
     )

@@ -42,7 +42,8 @@ def add_parser(commands: Commands) -> None:
         "--bundle",
         type=Path,
         default=None,
-        help="folder of the model (default: the configuration's, else %s)" % SHIPPED_BUNDLE,
+        help="folder of the model, or the name of one that ships (default: the configuration's, else %s)"
+        % SHIPPED_BUNDLE,
     )
     classify.add_argument("--hop-s", type=positive, default=None, help="seconds from one window to the next")
     classify.add_argument(

@@ -14,7 +14,10 @@ def add_parser(commands: Commands) -> None:
     add_config(compile_)
     add_state_dir(compile_)
     compile_.add_argument(
-        "--bundle", type=Path, default=None, help="folder of the model (default: the configuration's)"
+        "--bundle",
+        type=Path,
+        default=None,
+        help="folder of the model, or the name of one that ships (default: the configuration's)",
     )
     compile_.add_argument(
         "--precision",

@@ -71,7 +71,9 @@ def main() -> None:
     report.add_row("an epoch, batches made by %d workers" % arguments.workers, made_s, "s")
     report.add_row("an epoch, batches ready in memory", ready_s, "s")
     report.add_figure("clips a second", clips / float(np.median(made_s)), "")
-    report.add_figure("device busy", float(np.median(ready_s) / np.median(made_s)), "", at_least=0.95 if on_gpu else None)
+    report.add_figure(
+        "device busy", float(np.median(ready_s) / np.median(made_s)), "", at_least=0.95 if on_gpu else None
+    )
     report.write(as_json=arguments.json)
 
 

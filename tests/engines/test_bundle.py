@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engines.bundle import load_bundle
+from engines.bundle import list_shipped, load_bundle
 from engines.errors import BundleError, SelfTestError
 from engines.runtimes import open_runtime
 from engines.selftest import run_selftest
@@ -28,6 +28,17 @@ def test_a_whole_bundle_is_read(bundle_path):
     assert bundle.labels == ("low", "high") and bundle.n_outputs == 3
     assert bundle.frontend == SPEC
     assert bundle.id.startswith("tiny-") and len(bundle.id) == len("tiny-") + 12
+
+
+def test_a_bare_name_is_a_shipped_bundle_unless_such_a_folder_is_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(str(tmp_path))
+    assert {load_bundle(name).name for name in list_shipped()} == set(list_shipped()) >= {"urban"}
+    with pytest.raises(BundleError, match="not there.*one that ships: .*urban"):
+        load_bundle("harbour")
+    with pytest.raises(BundleError, match="not there"):
+        load_bundle(tmp_path / "urban")
+    write_tiny_bundle(tmp_path / "urban")
+    assert load_bundle("urban").name == "tiny"
 
 
 def test_its_network_runs_and_passes_the_selftest(bundle_path):

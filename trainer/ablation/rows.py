@@ -39,6 +39,7 @@ ROWS: Sequence[Row] = (
     Row("ce", "cross-entropy alone", {"scheme": "ce"}),
     Row("supcon", "contrastive first, then a linear classifier on the frozen network", {"scheme": "supcon"}),
     Row("hybrid", "contrastive and cross-entropy together", {"scheme": "hybrid"}),
+    Row("batches-of-32", "batches of 32 clips in place of 64, twice the steps", {"batch": 32, "foreign_batch": 6}),
     Row("batches-of-classes", "P x K batches: 8 classes, 8 clips of each", {"classes_per_batch": 8, "batch": 64}),
     Row("two-views", "two views of 32 clips in place of one of 64, as many steps", {"views": 2, "batch": 32}, 0.5),
     Row(
@@ -61,6 +62,16 @@ ROWS: Sequence[Row] = (
         "finer-time",
         "a frame every 256 samples in place of 512: jackhammers blow 8 to 20 times a second; the network costs twice",
         {"frontend.hop_length": 256, "frontend.window_frames": 341, "augmentation.time_mask_frames": 48},
+    ),
+    Row(
+        "short-frames",
+        "frames of 23 ms in place of 46, a frame every 256 samples: blows 50 ms apart stay apart; costs twice",
+        {
+            "frontend.win_length": 512,
+            "frontend.hop_length": 256,
+            "frontend.window_frames": 341,
+            "augmentation.time_mask_frames": 48,
+        },
     ),
     Row("mixup", "mixup 0.3 for the classifier alone, the contrastive loss unmixed", {"mixup": 0.3}),
     _off("cut", "cutting clips to random lengths", cut_p=0.0),
