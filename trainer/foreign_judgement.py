@@ -23,8 +23,10 @@ from trainer.data.waveforms import read_waveform
 from trainer.effects import low_pass
 from trainer.errors import TrainerError
 from trainer.listener import Listener, read_heard
+from trainer.neighbours import neighbour_distances
 from trainer.report.figures import foreign_figures
 
+NEIGHBOURS = "neighbours"  # distance to the nearest clips that were trained on
 _BAND_SHARE = 0.9  # of the lower Nyquist frequency: a steep filter needs room
 _FRAME_S = 0.05
 _FLOOR_PERCENTILE = 10
@@ -40,6 +42,13 @@ class ForeignTest(NamedTuple):
     foreign: list[Clip]
     band_limit_hz: float
     left_out: dict[str, int]  # why -> foreign clips that may not judge
+
+
+class Judged(NamedTuple):
+    """What one network made of them: the known clips, then the foreign ones."""
+
+    test: ForeignTest
+    scores: dict[str, np.ndarray]  # by its name, the node's own first: float64 [N], higher is more foreign
 
 
 def choose_foreign(
@@ -81,12 +90,14 @@ def judge_foreign(
     test: ForeignTest,
     *,
     fill_silence: bool = True,
+    bank: Sequence[Clip] = (),
     seed: int = 0,
     progress: Callable[[int], None] = lambda done: None,
-) -> dict[str, Any]:
-    """AUROC and FPR95 with intervals by source, in all and by category.
+) -> Judged:
+    """The scores that a network's outputs allow for: the extra output where it has one, and the energy.
 
     Args:
+        bank: clips that the network was trained on, for the distance to the nearest of them too.
         fill_silence: the other way is for telling what the silence alone was worth.
         progress: told how many clips are read.
     """
@@ -102,25 +113,51 @@ def judge_foreign(
             samples = low_pass(samples, rate_hz, test.band_limit_hz)
         sounds.append(samples.astype(np.float32))
         progress(done)
-    logits = listener.listen(sounds, lambda done: None)
-    method = "reject_logit" if logits.shape[1] > len(listener.labels) else "energy"
-    is_foreign = np.arange(len(chosen)) >= len(test.known)
-    categories = np.array([clip.category for clip in chosen])
+    logits, n_labels = listener.listen(sounds, lambda done: None), len(listener.labels)
+    methods = ("reject_logit", "energy") if logits.shape[1] > n_labels else ("energy",)
+    scores = {method: foreignness(logits, method, n_labels) for method in methods}
+    if bank:
+        known = [read_waveform(clip.path, rate_hz).astype(np.float32) for clip in bank]
+        scores[NEIGHBOURS] = neighbour_distances(listener.embed(sounds), listener.embed(known))
+    return Judged(test, scores)
+
+
+def describe_judged(parts: Sequence[Judged], *, fill_silence: bool) -> dict[str, Any]:
+    """AUROC and FPR95 with intervals by source, in all and by category: means over networks of each one's own.
+
+    The first score is the one that a node decides by; the others stand beside it.
+    """
+    known = [clip for part in parts for clip in part.test.known]
+    foreign = [clip for part in parts for clip in part.test.foreign]
+    chosen = [[*part.test.known, *part.test.foreign] for part in parts]
+    is_foreign = np.concatenate(
+        [np.arange(len(row)) >= len(part.test.known) for row, part in zip(chosen, parts, strict=True)]
+    )
+    sources = [clip.source_id for row in chosen for clip in row]
+    categories = np.array([clip.category for row in chosen for clip in row])
+    runs = np.concatenate([np.full(len(row), number) for number, row in enumerate(chosen)])
+    by_score = {
+        name: foreign_figures(
+            np.concatenate([part.scores[name] for part in parts]), is_foreign, sources, categories, runs
+        )
+        for name in parts[0].scores
+    }
+    first, *others = by_score
+    left_out: Counter[str] = Counter()
+    for part in parts:
+        left_out |= Counter(part.test.left_out)  # of one data set: the most that any run leaves out
     return {
-        "score": method,
-        "known_clips": len(test.known),
-        "known_sources": len({clip.source_id for clip in test.known}),
-        "foreign_clips": len(test.foreign),
-        "foreign_sources": len({clip.source_id for clip in test.foreign}),
-        "band_limit_hz": test.band_limit_hz,
+        "score": first,
+        "runs": len(parts),
+        "known_clips": len(set(known)),
+        "known_sources": len({clip.source_id for clip in known}),
+        "foreign_clips": len(set(foreign)),
+        "foreign_sources": len({clip.source_id for clip in foreign}),
+        "band_limit_hz": min(part.test.band_limit_hz for part in parts),
         "silence_filled": fill_silence,
-        "left_out": test.left_out,
-        **foreign_figures(
-            foreignness(logits, method, len(listener.labels)),
-            is_foreign,
-            [clip.source_id for clip in chosen],
-            categories,
-        ),
+        "left_out": dict(left_out),
+        **by_score[first],
+        "other_scores": {name: {"auroc": by_score[name]["auroc"], "fpr95": by_score[name]["fpr95"]} for name in others},
     }
 
 

@@ -16,7 +16,7 @@ from trainer.crossval import list_runs
 from trainer.data.clips import Clip, Dataset, share_folds
 from trainer.errors import TrainerError
 from trainer.evaluate import load_averaged_model
-from trainer.inference import compute_clip_logits, cut_windows, mean_over_windows
+from trainer.inference import compute_clip_logits, compute_clip_outputs, cut_windows, mean_over_windows
 from trainer.recipe import Recipe
 from trainer.run import RECORD_NAME, RunRecord, read_record
 
@@ -49,6 +49,20 @@ class Listener(NamedTuple):
     bundle: Bundle | None
     listen: Callable[[list[np.ndarray], Progress], np.ndarray]  # clips at the spec's rate -> mean logits [N, outputs]
     recipe: Recipe | None = None  # of a run
+    embed_clips: Callable[[list[np.ndarray]], np.ndarray] | None = None  # of a run: as `listen` -> [N, D]
+
+    def embed(self, clips: list[np.ndarray]) -> np.ndarray:
+        """Mean embeddings of clips at the spec's rate.  Shape [N, D].  Raises TrainerError for a bundle."""
+        if self.embed_clips is None:
+            raise TrainerError("bundle %s gives no embeddings; name the run that it came from" % self.name)
+        return self.embed_clips(clips)
+
+    def trained_on(self, data: Dataset) -> list[Clip]:
+        """The clips of known classes that a run learnt from.  Raises TrainerError for a bundle, or other data."""
+        if self.record is None or self.record.data != data.name:
+            raise TrainerError("%s is no run on %s; name one for its nearest neighbours" % (self.name, data.name))
+        held = self.record.hold_out_folds
+        return [clip for clip in data.clips if clip.fold not in held and clip.category in self.labels]
 
     def unheard(self, data: Dataset, folds: list[int]) -> list[Clip]:
         """The clips of known classes that may judge it.
@@ -146,8 +160,11 @@ def _open_run(path: Path, device: str) -> Listener:
     def listen(clips: list[np.ndarray], progress: Progress) -> np.ndarray:
         return compute_clip_logits(model, clips, recipe.frontend, recipe.short_clip, device=device, progress=progress)
 
+    def embed(clips: list[np.ndarray]) -> np.ndarray:
+        return compute_clip_outputs(model, clips, recipe.frontend, recipe.short_clip, device=device)[1]
+
     record = read_record(path)
-    return Listener(path.name, labels, recipe.frontend, recipe.short_clip, "torch", record, None, listen, recipe)
+    return Listener(path.name, labels, recipe.frontend, recipe.short_clip, "torch", record, None, listen, recipe, embed)
 
 
 def _open_bundle(path: Path, threads: int) -> Listener:

@@ -7,7 +7,7 @@ import soundfile
 from tests.trainer.test_robustness import RATE, WINDOW, pitch_judge
 from trainer.data.clips import Clip, Dataset
 from trainer.errors import TrainerError
-from trainer.foreign_judgement import choose_foreign, fill_with_noise, judge_foreign
+from trainer.foreign_judgement import Judged, choose_foreign, describe_judged, fill_with_noise, judge_foreign
 from trainer.run import RunRecord
 
 RECORD = RunRecord("US", ["low", "high"], [2], "ESC", ["canine"], ["bell", "rain"], [], [])
@@ -81,6 +81,10 @@ def cheat(telling):
     return pitch_judge(RECORD)._replace(listen=listen)
 
 
+def figures_of(*parts):
+    return describe_judged(parts, fill_silence=True)
+
+
 def silence(clip):
     return float(np.mean(clip == 0.0))
 
@@ -92,7 +96,7 @@ def top_band(clip):
 
 def test_a_network_that_only_hears_the_end_of_the_band_hears_nothing(sets):
     listener = cheat(top_band)
-    figures = judge_foreign(listener, choose_foreign(listener, *sets, folds=[], skip=["canine"]))
+    figures = figures_of(judge_foreign(listener, choose_foreign(listener, *sets, folds=[], skip=["canine"])))
     assert figures["auroc"]["by_source"][0] <= 0.6 and figures["foreign_clips"] == 12
 
 
@@ -105,9 +109,9 @@ def test_a_network_that_only_hears_silence_hears_nothing(sets):
         soundfile.write(str(clip.path), samples, rate_hz)
     listener = cheat(silence)
     test = choose_foreign(listener, known, foreign, folds=[], skip=["canine"])
-    assert judge_foreign(listener, test)["auroc"]["value"] == 0.5
-    honest = judge_foreign(listener, test)
-    assert honest == judge_foreign(listener, test)  # the noise is the seed's
+    honest = figures_of(judge_foreign(listener, test))
+    assert honest["auroc"]["value"] == 0.5
+    assert honest == figures_of(judge_foreign(listener, test))  # the noise is the seed's
 
 
 def test_noise_fills_silence_at_the_clips_own_floor():
@@ -121,3 +125,43 @@ def test_noise_fills_silence_at_the_clips_own_floor():
     assert np.sqrt(np.mean(hole**2)) == pytest.approx(0.01, rel=0.1)
     quiet = fill_with_noise(np.full(100, 1e-9), WINDOW, RATE, rng)
     assert np.sqrt(np.mean(quiet**2)) == pytest.approx(1e-4, rel=0.1)
+
+
+def scored(sets, values, **others):
+    test = choose_foreign(pitch_judge(RECORD), *sets, folds=[], skip=["canine"])
+    return Judged(test, {"energy": values, **others})
+
+
+def test_networks_are_judged_each_by_its_own_scale(sets):
+    """Both tell perfectly; pooled, the second's known clips would lie above the first's foreign ones."""
+    known, foreign = np.linspace(0, 1, 12), np.linspace(2, 3, 12)
+    parts = [scored(sets, np.concatenate([known, foreign]) + shift) for shift in (0.0, 10.0)]
+    figures = figures_of(*parts)
+    assert figures["auroc"]["value"] == 1.0 and figures["runs"] == 2
+    assert (figures["known_clips"], figures["foreign_clips"]) == (12, 12)  # not twice
+    assert set(figures["auroc_by_category"].values()) == {1.0}
+    deaf = scored(sets, np.zeros(24))
+    assert figures_of(parts[0], deaf)["auroc"]["value"] == pytest.approx(0.75)
+
+
+def test_other_scores_stand_beside_the_nodes_own(sets):
+    values = np.concatenate([np.zeros(12), np.ones(12)])
+    figures = figures_of(scored(sets, values, neighbours=-values))
+    assert figures["score"] == "energy" and figures["auroc"]["value"] == 1.0
+    assert figures["other_scores"]["neighbours"]["auroc"]["value"] == 0.0
+
+
+def test_a_run_is_asked_for_its_neighbours_and_a_bundle_cannot_be(sets):
+    """A network whose space is the number of the clip's noise: known clips are near what was trained on."""
+    bank = [clip for clip in sets[0].clips if clip.fold == 1]
+    listener = cheat(silence)._replace(
+        embed_clips=lambda clips: np.array([[1.0, float(i >= 12)] for i in range(len(clips))])
+    )
+    assert listener.trained_on(sets[0]) == bank
+    test = choose_foreign(listener, *sets, folds=[], skip=["canine"])
+    judged = judge_foreign(listener, test, bank=bank)
+    assert figures_of(judged)["other_scores"]["neighbours"]["auroc"]["value"] == 1.0
+    with pytest.raises(TrainerError, match="no run on"):
+        listener._replace(record=None).trained_on(sets[0])
+    with pytest.raises(TrainerError, match="gives no embeddings"):
+        cheat(silence).embed([])

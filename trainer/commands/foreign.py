@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trainer.commands.options import Commands, progress_bar
+from trainer.commands.options import Commands, advance, progress_bar
 from trainer.data.datasets import read_dataset
-from trainer.foreign_judgement import choose_foreign, judge_foreign
-from trainer.listener import open_listener
+from trainer.foreign_judgement import choose_foreign, describe_judged, judge_foreign
+from trainer.listener import open_listeners
 
 
 def add_parser(commands: Commands) -> None:
@@ -22,7 +23,13 @@ def add_parser(commands: Commands) -> None:
         "met in no role. Both are low-passed alike, silence is filled with noise, shared sources are left out. For "
         "classes left out inside one data set use `fit` or `crossval` with --leave-out-class, then `report`.",
     )
-    foreign.add_argument("model", type=Path, help="finished run, or bundle")
+    foreign.add_argument(
+        "models",
+        type=Path,
+        nargs="+",
+        metavar="MODEL",
+        help="finished runs of one recipe (other folds, other seeds), a folder of `crossval`, or a bundle",
+    )
     foreign.add_argument("--data", type=Path, required=True, help="data set of the known classes")
     foreign.add_argument("--foreign", type=Path, required=True, help="data set of foreign sound")
     foreign.add_argument(
@@ -33,6 +40,9 @@ def add_parser(commands: Commands) -> None:
         help="foreign category that is a known class under another name; may be repeated",
     )
     foreign.add_argument("--fold", type=int, action="append", default=[], help="of --data (default: the run's own)")
+    foreign.add_argument(
+        "--neighbours", action="store_true", help="judge the distance to the nearest trained clips too (runs alone)"
+    )
     foreign.add_argument("--as-recorded", action="store_true", help="leave silence and clip ends as they are")
     foreign.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
     foreign.add_argument("--json", action="store_true", help="print JSON")
@@ -41,20 +51,30 @@ def add_parser(commands: Commands) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
-    listener = open_listener(arguments.model, device=arguments.device, threads=max(1, arguments.threads))
+    listeners = open_listeners(arguments.models, device=arguments.device, threads=max(1, arguments.threads))
     data, foreign = read_dataset(arguments.data), read_dataset(arguments.foreign)
-    test = choose_foreign(listener, data, foreign, folds=arguments.fold, skip=arguments.foreign_skip)
+    parts, fill_silence = [], not arguments.as_recorded
     with progress_bar() as bar:
-        task = bar.add_task("reading", total=len(test.known) + len(test.foreign))
-        figures = judge_foreign(
-            listener,
-            test,
-            fill_silence=not arguments.as_recorded,
-            seed=arguments.seed,
-            progress=lambda done: bar.update(task, completed=done),
-        )
-    whence = {"model": listener.name, "runtime": listener.describe, "data": data.name, "foreign": foreign.name}
-    figures = {**whence, **figures}
+        for listener in listeners:
+            test = choose_foreign(listener, data, foreign, folds=arguments.fold, skip=arguments.foreign_skip)
+            task = bar.add_task(listener.name, total=len(test.known) + len(test.foreign))
+            parts.append(
+                judge_foreign(
+                    listener,
+                    test,
+                    fill_silence=fill_silence,
+                    bank=listener.trained_on(data) if arguments.neighbours else (),
+                    seed=arguments.seed,
+                    progress=partial(advance, bar, task),
+                )
+            )
+    figures = {
+        "model": ", ".join(listener.name for listener in listeners),
+        "runtime": listeners[0].describe,
+        "data": data.name,
+        "foreign": foreign.name,
+        **describe_judged(parts, fill_silence=fill_silence),
+    }
     print(json.dumps(figures, indent=1) if arguments.json else _describe(figures))
     return 0
 
@@ -76,10 +96,21 @@ def _describe(figures: dict[str, Any]) -> str:
                 "band_limit_hz",
             )
         ),
-        "AUROC %.3f (by source %.3f to %.3f)" % (auroc["value"], *auroc["by_source"]),
+        "%s: AUROC %.3f (by source %.3f to %.3f)%s"
+        % (
+            figures["score"].replace("_", " "),
+            auroc["value"],
+            *auroc["by_source"],
+            ", mean of %d networks" % figures["runs"] if figures["runs"] > 1 else "",
+        ),
         "%.1f %% pass where 95 %% of the known do (by source %.1f to %.1f %%)"
         % (100 * fpr95["value"], *(100 * value for value in fpr95["by_source"])),
     ]
     lines += ["  %-24s AUROC %.3f" % item for item in figures["auroc_by_category"].items()]
+    lines += [
+        "%s instead: AUROC %.3f (by source %.3f to %.3f)"
+        % (name, other["auroc"]["value"], *other["auroc"]["by_source"])
+        for name, other in figures["other_scores"].items()
+    ]
     lines += ["  left out: %d clips, %s" % (count, reason) for reason, count in figures["left_out"].items()]
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 # argparse names this type only privately
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -33,6 +33,11 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=Console(stderr=True),
     )
+
+
+def advance(bar: Progress, task: TaskID, done: int) -> None:
+    """So much of a task is done."""
+    bar.update(task, completed=done)
 
 
 def read_numbers(text: str) -> list[int]:

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from engines.whole_file import write_whole
-from trainer.commands.options import Commands, progress_bar
+from trainer.commands.options import Commands, advance, progress_bar
 from trainer.data.clips import Clip, Dataset
 from trainer.data.datasets import read_dataset
 from trainer.data.waveforms import read_waveforms
@@ -114,14 +113,10 @@ def _judge(arguments: argparse.Namespace, listeners: list[Listener], data: Datas
                     read_waveforms(chosen, listener.labels, rate_hz),
                     noises=noises,
                     seed=arguments.seed,
-                    progress=partial(_advance, bar, task),
+                    progress=partial(advance, bar, task),
                 )
             )
     return join_answers(parts)
-
-
-def _advance(bar: Progress, task: TaskID, done: int) -> None:
-    bar.update(task, completed=done)
 
 
 def _describe(listeners: list[Listener], data: str, seed: int) -> dict[str, Any]:

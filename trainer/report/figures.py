@@ -141,27 +141,41 @@ def _foreign_figures(subject: Subject) -> dict[str, Any] | None:
 
 
 def foreign_figures(
-    scores: np.ndarray, is_foreign: np.ndarray, sources: list[str], categories: np.ndarray
+    scores: np.ndarray,
+    is_foreign: np.ndarray,
+    sources: list[str],
+    categories: np.ndarray,
+    runs: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """How well a score tells foreign clips from known ones.  All arrays [N]; categories of foreign clips are read."""
+    """How well a score tells foreign clips from known ones.  All arrays [N]; categories of foreign clips are read.
 
-    def drawn(statistic: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[np.ndarray], float]:
-        def of_rows(rows: np.ndarray) -> float:
-            both = 0 < is_foreign[rows].sum() < len(rows)
-            return statistic(scores[rows], is_foreign[rows]) if both else 0.5
+    Args:
+        runs: which network gave each score, from 0. Scores of two networks have no common scale, so that each figure
+            is the mean over the networks of each one's own; without it all come from one.
+    """
+    own = np.zeros(len(scores), int) if runs is None else runs
+    numbers = np.unique(own).tolist()
 
-        return of_rows
+    def mean_over_runs(statistic: Callable[[np.ndarray, np.ndarray], float], rows: np.ndarray) -> float:
+        values = []
+        for number in numbers:
+            of_run = rows[own[rows] == number]
+            if 0 < is_foreign[of_run].sum() < len(of_run):
+                values.append(statistic(scores[of_run], is_foreign[of_run]))
+        return float(np.mean(values)) if values else 0.5
 
-    named = sorted(set(categories[is_foreign].tolist()))
+    everything = np.arange(len(scores))
+
+    def figure(statistic: Callable[[np.ndarray, np.ndarray], float]) -> dict[str, Any]:
+        interval = _interval(lambda rows: mean_over_runs(statistic, rows), sources)
+        return {"value": mean_over_runs(statistic, everything), "by_source": interval}
+
     return {
-        "auroc": {"value": auroc(scores, is_foreign), "by_source": _interval(drawn(auroc), sources)},
-        "fpr95": {
-            "value": false_positive_rate_95(scores, is_foreign),
-            "by_source": _interval(drawn(false_positive_rate_95), sources),
-        },
+        "auroc": figure(auroc),
+        "fpr95": figure(false_positive_rate_95),
         "auroc_by_category": {
-            name: auroc(scores[~is_foreign | (categories == name)], is_foreign[~is_foreign | (categories == name)])
-            for name in named
+            name: mean_over_runs(auroc, everything[~is_foreign | (categories == name)])
+            for name in sorted(set(categories[is_foreign].tolist()))
         },
     }
 
