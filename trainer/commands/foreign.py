@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trainer.commands.options import Commands, progress_bar
+from trainer.commands.options import Commands, check_seed, progress_bar
 from trainer.data.datasets import read_dataset
 from trainer.foreign_judgement import choose_foreign, judge_foreign
 from trainer.listener import open_listener
@@ -41,6 +41,7 @@ def add_parser(commands: Commands) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    check_seed(arguments.seed)
     listener = open_listener(arguments.model, device=arguments.device, threads=max(1, arguments.threads))
     data, foreign = read_dataset(arguments.data), read_dataset(arguments.foreign)
     test = choose_foreign(listener, data, foreign, folds=arguments.fold, skip=arguments.foreign_skip)

@@ -12,11 +12,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from trainer.commands.options import Commands, progress_bar
+from trainer.commands.options import Commands, check_seed, progress_bar
 from trainer.data.clips import Clip
 from trainer.data.datasets import read_dataset
 from trainer.data.waveforms import read_waveforms
+from trainer.errors import TrainerError
 from trainer.listener import open_listener
+from trainer.places import check_file
 from trainer.robustness import build_conditions, measure_robustness, read_noises
 
 
@@ -50,6 +52,11 @@ def add_parser(commands: Commands) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if arguments.clips < 0:
+        raise TrainerError("--clips %d; expected at least 1, or 0 for all" % arguments.clips)
+    check_seed(arguments.seed)
+    if arguments.out:
+        check_file("--out", arguments.out)
     listener = open_listener(arguments.model, device=arguments.device, threads=max(1, arguments.threads))
     data = read_dataset(arguments.data)
     chosen = listener.unheard(data, arguments.fold)
