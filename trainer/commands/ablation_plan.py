@@ -37,13 +37,19 @@ def plan_runs(arguments: argparse.Namespace) -> dict[Cell, Plan]:
     """All runs that the options ask for, in their order.
 
     Raises:
-        TrainerError: no such row, fold or data.
+        TrainerError: no such row, fold or data, or options that no recipe comes of. A row of its own whose fields do
+            not go together is refused when its turn comes: the others are made.
     """
     plans: dict[Cell, Plan] = {}
     foreign = read_dataset(arguments.foreign) if arguments.foreign else None
+    for seed in arguments.seeds:
+        build_recipe(arguments, seed=seed)  # refused now, not after the runs before it
     base = build_recipe(arguments, seed=0)
-    for path in arguments.data:
-        data = read_dataset(path)
+    data_sets = [read_dataset(path) for path in arguments.data]
+    absent = sorted(set(arguments.folds) - {fold for data in data_sets for fold in data.folds})
+    if absent:
+        raise TrainerError("no data set has fold %s; leave it out of --folds" % ", ".join(map(str, absent)))
+    for data in data_sets:
         other = None if foreign is None or foreign.name == data.name else foreign
         folds = [fold for fold in data.folds if not arguments.folds or fold in arguments.folds]
         if not folds:
