@@ -11,6 +11,18 @@ import torch
 
 from trainer.errors import TrainerError
 
+_ALWAYS = ("recipe", "labels", "epoch")
+_TRAINED = ("model", "averaged", "optimiser", "schedule")  # all, or none
+_KINDS: dict[str, type] = {
+    "recipe": str,
+    "labels": list,
+    "epoch": int,
+    "record": str,
+    "history": list,
+    "log": list,
+    **dict.fromkeys(_TRAINED, dict),
+}
+
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write to a temporary name, sync, rename, sync the folder: a crash leaves the old checkpoint or the new one.
@@ -57,4 +69,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict) or "recipe" not in state:
         raise TrainerError("%s holds no recipe: it is no checkpoint of this trainer" % path)
+    wrong = [name for name, kind in _KINDS.items() if name in state and not isinstance(state[name], kind)]
+    wrong += [name for name in _ALWAYS if name not in state]
+    if any(name in state for name in _TRAINED):
+        wrong += [name for name in _TRAINED if name not in state]
+    if wrong:
+        raise TrainerError(
+            "%s is damaged: %s missing or of another kind; remove it to begin anew" % (path, ", ".join(sorted(wrong)))
+        )
     return state

@@ -4,13 +4,17 @@ import csv
 import json
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from engines.windows import SHORT_CLIP_RULES
+from tests.trainer.made_runs import make_predictions, make_run
 from trainer.ablation.rows import list_rows, row_recipe
+from trainer.checkpoint import load_checkpoint
 from trainer.cli import main
 from trainer.errors import TrainerError
+from trainer.evaluate import join_predictions, save_predictions
 from trainer.fit import Fit
 from trainer.recipe import Recipe, check_recipe, recipe_from_json, recipe_to_mapping
 from trainer.recipe_ranges import CHOICES, RANGES
@@ -249,3 +253,66 @@ def test_folds_that_lack_a_class(capsys, caplog, tmp_path, fixtures, esc10):
     assert "no clip of ESC-10 is left to train on" in caplog.text
     everything = [word for label in ("siren", "dog", "horn") for word in ("--leave-out-class", label)]
     assert "every class of own is left out" in refusal(capsys, [*fit, "2", *everything])
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("logits", np.zeros((3, 2))), ("logits", np.zeros(3)), ("labels", np.zeros(1, int)), ("labels", np.array(["a"])),
+     ("labels", np.full(80, 99)), ("folds", np.array(3)), ("cut_logits", np.zeros((1, 1))), ("names", np.array(["a"])),
+     ("logits", np.full((80, 4), np.nan))],
+)  # fmt: skip
+def test_predictions_whose_arrays_do_not_go_together(capsys, tmp_path, name, value):
+    run = make_run(tmp_path / "run", make_predictions([1]))
+    assert main(["report", str(run)]) == 0
+    save_predictions(make_predictions([1])._replace(**{name: value}), run)
+    assert "predictions.npz cannot be read" in refusal(capsys, ["report", str(run)])
+
+
+def test_runs_of_which_one_has_no_output_of_foreign_sound():
+    first, second = make_predictions([1]), make_predictions([2])
+    without = second.select(second.labels >= 0)
+    without = without._replace(logits=without.logits[:, :3], cut_logits=without.cut_logits[:, :3])
+    with pytest.raises(TrainerError, match="the runs have 3 and 4 outputs; expected the same"):
+        join_predictions([first, without])
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("epoch", "x"), ("labels", 3), ("recipe", 3), ("averaged", 3), ("model", {}), ("epoch", None), ("log", 3)],
+)
+def test_a_checkpoint_of_which_a_part_is_missing_or_of_another_kind(tmp_path, name, value):
+    whole = {"recipe": "{}", "labels": ["a"], "epoch": 1}
+    torch.save(whole, tmp_path / "checkpoint.pt")
+    assert load_checkpoint(tmp_path / "checkpoint.pt") == whole
+    torch.save({**whole, name: value}, tmp_path / "checkpoint.pt")
+    with pytest.raises(TrainerError, match="is damaged: .*(%s|optimiser)" % name):
+        load_checkpoint(tmp_path / "checkpoint.pt")
+
+
+@pytest.mark.parametrize(
+    "change, complaint",
+    [({"predicted": 3}, "another kind of predicted"), ({"predicted": [1]}, "answers 1 clips where fold 1 of D has 2"),
+     ({"predicted": [0, 9]}, "classes that are not there"), ({"predicted": ["a", "b"]}, "no numbers of classes"),
+     ({"made_with": {}}, "no torch and device"), ({"code": None}, "another kind of code"),
+     ({"best_epoch_accuracy": "x"}, "best_epoch_accuracy"), ({"cell": {"data": "D"}}, "is no result"),
+     ({"cell": {"data": "D", "row": "ce", "fold": "1", "seed": 0}}, "another kind of fold"), ({"schema": 9}, "schema")],
+)  # fmt: skip
+def test_a_result_of_the_ablation_that_was_tampered_with(capsys, tmp_path, change, complaint):
+    folder = tmp_path / "d"
+    folder.mkdir()
+    fold = {"names": ["x", "y"], "labels": [0, 1], "sources": ["s", "t"]}
+    (folder / "clips.json").write_text(json.dumps({"schema": 1, "labels": ["a", "b"], "folds": {"1": fold}}))
+    result = {
+        "schema": 1, "cell": {"data": "D", "row": "ce", "fold": 1, "seed": 0}, "text": "", "configuration": "c",
+        "code": "d", "settings": {}, "made_with": {"torch": "t", "device": "cpu"}, "predicted": [0, 1],
+        "probability": [1, 2], "best_epoch_accuracy": None, "epochs": 1, "seconds": 1.0,
+    }  # fmt: skip
+    path, command = folder / "ce.fold-1.seed-0.json", ["ablate", "--table-only", "--results", str(tmp_path)]
+    path.write_text(json.dumps(result))
+    assert main(command) == 0
+    path.write_text(json.dumps({**result, **change}))
+    assert complaint in refusal(capsys, command)
+    path.write_text(json.dumps(result))
+    for clips in ("{}", "[]", json.dumps({"labels": [], "folds": {"1": fold}})):
+        (folder / "clips.json").write_text(clips)
+        assert "clips.json" in refusal(capsys, command)

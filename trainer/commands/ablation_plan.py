@@ -45,11 +45,8 @@ def plan_runs(arguments: argparse.Namespace) -> dict[Cell, Plan]:
     for seed in arguments.seeds:
         build_recipe(arguments, seed=seed)  # refused now, not after the runs before it
     base = build_recipe(arguments, seed=0)
-    data_sets = [read_dataset(path) for path in arguments.data]
-    absent = sorted(set(arguments.folds) - {fold for data in data_sets for fold in data.folds})
-    if absent:
-        raise TrainerError("no data set has fold %s; leave it out of --folds" % ", ".join(map(str, absent)))
-    for data in data_sets:
+    for path in arguments.data:
+        data = read_dataset(path)
         other = None if foreign is None or foreign.name == data.name else foreign
         folds = [fold for fold in data.folds if not arguments.folds or fold in arguments.folds]
         if not folds:
@@ -62,6 +59,9 @@ def plan_runs(arguments: argparse.Namespace) -> dict[Cell, Plan]:
             settings = describe_settings(data, other, recipe_to_mapping(recipe), {**roles, **taught})
             settings["weights"] = digest_weights(arguments.weights) if recipe.pretrained else None
             plans[cell] = Plan(data, other, recipe._replace(seed=cell.seed), json.loads(json.dumps(settings)))
+    absent = sorted(set(arguments.folds) - {cell.fold for cell in plans})
+    if absent and plans:  # some of several data sets may have fewer folds, but not all of them
+        raise TrainerError("no data set has fold %s; leave it out of --folds" % ", ".join(map(str, absent)))
     return plans
 
 
