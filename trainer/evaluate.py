@@ -52,6 +52,9 @@ class Predictions(NamedTuple):
 def load_averaged_model(run: Path) -> tuple[SoundNet, Recipe, list[str]]:
     """The last epoch's averaged network of a finished run.  Raises TrainerError where the run is not finished."""
     state = load_checkpoint(Path(run) / CHECKPOINT_NAME)
+    missing = [name for name in ("epoch", "labels", "averaged") if name not in state]
+    if missing:
+        raise TrainerError("%s: %s lacks %s; train it again" % (run, CHECKPOINT_NAME, ", ".join(missing)))
     recipe = recipe_from_json(state["recipe"])
     if state["epoch"] < recipe.total_epochs:
         raise TrainerError(
@@ -173,7 +176,8 @@ def _check_shapes(predictions: Predictions) -> Predictions:
     optional = all(len(np.atleast_1d(array)) in (0, clips) for array in (predictions.names, predictions.embeddings))
     if not (whole and named and optional and len(shape) == 2 and len(predictions.logits) == clips > 0):
         raise ValueError("its arrays do not run over the same clips")
-    if predictions.cut_logits.shape != shape or not np.isfinite(predictions.logits).all():
+    cut = predictions.cut_logits
+    if cut.ndim != 2 or len(cut) != clips or not np.isfinite(predictions.logits).all():
         raise ValueError("its answers are incomplete, or no numbers")
     if not UNKNOWN_LABEL <= predictions.labels.min() <= predictions.labels.max() < shape[1]:
         raise ValueError("it names classes that it has no answer for")
