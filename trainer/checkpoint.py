@@ -11,6 +11,16 @@ import torch
 
 from trainer.errors import TrainerError
 
+_KINDS: dict[str, type] = {
+    "recipe": str,
+    "labels": list,
+    "epoch": int,
+    "record": str,
+    "history": list,
+    "log": list,
+    **dict.fromkeys(("model", "averaged", "optimiser", "schedule"), dict),
+}
+
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write to a temporary name, sync, rename, sync the folder: a crash leaves the old checkpoint or the new one.
@@ -57,4 +67,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict) or "recipe" not in state:
         raise TrainerError("%s holds no recipe: it is no checkpoint of this trainer" % path)
+    wrong = [name for name, kind in _KINDS.items() if name in state and not isinstance(state[name], kind)]
+    if wrong:
+        raise TrainerError("%s is damaged: another kind of %s; remove it to begin anew" % (path, ", ".join(wrong)))
     return state

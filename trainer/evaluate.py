@@ -52,13 +52,22 @@ class Predictions(NamedTuple):
 def load_averaged_model(run: Path) -> tuple[SoundNet, Recipe, list[str]]:
     """The last epoch's averaged network of a finished run.  Raises TrainerError where the run is not finished."""
     state = load_checkpoint(Path(run) / CHECKPOINT_NAME)
+    missing = [name for name in ("epoch", "labels", "averaged") if name not in state]
+    if missing:
+        raise TrainerError("%s: %s lacks %s; train it again" % (run, CHECKPOINT_NAME, ", ".join(missing)))
     recipe = recipe_from_json(state["recipe"])
     if state["epoch"] < recipe.total_epochs:
         raise TrainerError(
             "%s has finished %d of %d epochs; continue it with `soundclr-train fit` first: only the last "
             "epoch of the schedule is evaluated" % (run, state["epoch"], recipe.total_epochs)
         )
-    return restore_network(state, recipe), recipe, state["labels"]
+    try:
+        return restore_network(state, recipe), recipe, state["labels"]
+    except (KeyError, RuntimeError) as error:  # torch's list of every tensor that is missing or of another shape
+        raise TrainerError(
+            "%s: the weights in %s are not those of its recipe (%s); train it again"
+            % (run, CHECKPOINT_NAME, str(error).splitlines()[0])
+        ) from error
 
 
 def predict(
@@ -115,7 +124,7 @@ def load_predictions(folder: Path) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as file:
             kept = [name for name in Predictions._fields if name in file or name not in Predictions._field_defaults]
-            return Predictions(**{name: file[name] for name in kept})
+            return _check_shapes(Predictions(**{name: file[name] for name in kept}))
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise TrainerError(
             "%s cannot be read (%s); run `soundclr-train evaluate %s` first" % (path, error, folder)
@@ -126,9 +135,18 @@ def join_predictions(parts: list[Predictions]) -> Predictions:
     """Predictions of several runs, each of what that run did not see.
 
     Embeddings of different networks lie in different spaces: they are kept only where there is one part.
+
+    Raises:
+        TrainerError: some have an output of foreign sound and others none.
     """
     if len(parts) == 1:
         return parts[0]
+    widths = sorted({part.logits.shape[1] for part in parts})
+    if len(widths) > 1:
+        raise TrainerError(
+            "the runs have %s outputs; expected the same of all: with an output of foreign sound, or without"
+            % " and ".join(map(str, widths))
+        )
     parts = [part._replace(names=name_clips(part), embeddings=_NONE) for part in parts]
     return Predictions(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
@@ -148,6 +166,22 @@ def name_clips(predictions: Predictions) -> np.ndarray:
         seen[key] = seen.get(key, -1) + 1
         names.append("/".join((*key, str(seen[key]))))
     return np.array(names)
+
+
+def _check_shapes(predictions: Predictions) -> Predictions:
+    """The predictions, where their arrays belong together.  Raises ValueError."""
+    clips, shape = len(np.atleast_1d(predictions.labels)), predictions.logits.shape
+    whole = all(array.dtype.kind in "iu" and array.shape == (clips,) for array in predictions[1:3])
+    named = predictions.source_ids.shape == predictions.categories.shape == (clips,)
+    optional = all(len(np.atleast_1d(array)) in (0, clips) for array in (predictions.names, predictions.embeddings))
+    if not (whole and named and optional and len(shape) == 2 and len(predictions.logits) == clips > 0):
+        raise ValueError("its arrays do not run over the same clips")
+    cut = predictions.cut_logits
+    if cut.ndim != 2 or len(cut) != clips or not np.isfinite(predictions.logits).all():
+        raise ValueError("its answers are incomplete, or no numbers")
+    if not UNKNOWN_LABEL <= predictions.labels.min() <= predictions.labels.max() < shape[1]:
+        raise ValueError("it names classes that it has no answer for")
+    return predictions
 
 
 def _cut_short(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from engines.frontend import FrontendSpec
+from engines.errors import FrontendError
+from engines.frontend import FrontendSpec, frontend_spec_from_mapping
 from trainer.errors import TrainerError
+from trainer.recipe_ranges import check_field, refusal
 
 # UrbanSound8K as commonly copied holds nothing above 11 kHz; 64 mels leave no band without an FFT bin.
 URBAN_FRONTEND = FrontendSpec(
@@ -140,8 +142,33 @@ def recipe_to_mapping(recipe: Recipe) -> dict[str, object]:
     return values
 
 
+def check_recipe(recipe: Recipe) -> Recipe:
+    """The recipe, where every value is one that it can be trained by.
+
+    Asked wherever a recipe enters a run: from the command line, a checkpoint, or a program. What only data and backbone
+    can tell (more classes in a batch than there are, a picture too small for the network) is found when they are there.
+
+    Raises:
+        TrainerError: a value of another kind or out of its range, or two that do not go together.
+    """
+    for name, standard in Recipe._field_defaults.items():
+        if name not in ("frontend", "augmentation"):
+            check_field(name, getattr(recipe, name), standard)
+    for name, standard in Augmentation._field_defaults.items():
+        check_field("augmentation." + name, getattr(recipe.augmentation, name), standard)
+    try:
+        frontend_spec_from_mapping(recipe.frontend._asdict())
+    except FrontendError as error:
+        raise TrainerError("recipe: %s" % error) from error
+    if recipe.scheme == "supcon" and not recipe.classifier_epochs:
+        raise refusal("classifier_epochs", 0, "at least 1 with scheme supcon: its classifier would stay untrained")
+    if recipe.classes_per_batch and recipe.batch % recipe.classes_per_batch:
+        raise refusal("batch", recipe.batch, "a multiple of classes_per_batch, %d" % recipe.classes_per_batch)
+    return recipe
+
+
 def recipe_from_json(text: str) -> Recipe:
-    """The recipe of a checkpoint.  Raises TrainerError where it is another version's."""
+    """The recipe of a checkpoint.  Raises TrainerError where it is another version's, or none to train by."""
     try:
         values = json.loads(text)
         values["frontend"] = FrontendSpec(**values["frontend"])
@@ -149,6 +176,6 @@ def recipe_from_json(text: str) -> Recipe:
             name: tuple(value) if isinstance(value, list) else value for name, value in values["augmentation"].items()
         }
         values["augmentation"] = Augmentation(**augmentation)
-        return Recipe(**values)
-    except (ValueError, KeyError, TypeError) as error:
+        return check_recipe(Recipe(**values))
+    except (ValueError, KeyError, TypeError, AttributeError, TrainerError) as error:
         raise TrainerError("the checkpoint's recipe is not one of this version (%s); train again" % error) from error

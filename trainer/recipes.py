@@ -36,6 +36,7 @@ from typing import Any
 
 from trainer.errors import TrainerError
 from trainer.recipe import URBAN_FRONTEND, Augmentation, Recipe
+from trainer.recipe_ranges import check_field
 
 # As the paper's: 44.1 kHz, 128 mels, dB as they are. 343 frames are its 4 s without reflected padding, 429 its 5 s.
 SOUNDCLR_FRONTEND = URBAN_FRONTEND._replace(
@@ -134,16 +135,6 @@ RECIPES: Mapping[str, Recipe] = {
     "trial": _TRIAL,
 }
 DEFAULT_RECIPE = "street"
-_CHOICES = {
-    "draw": ("balanced", "pass"),
-    "projection": ("mlp", "linear"),
-    "schedule": ("cosine", "one_cycle", "exponential"),
-    "augmentation.mask_fill": ("silence", "loudest"),
-    "augmentation.place": ("random", "centre"),
-    "augmentation.mix_by": ("share", "snr"),
-    "augmentation.filter_kind": ("linear", "step"),
-    "frontend.reference": ("max", "fixed"),
-}
 
 
 def find_recipe(name: str) -> Recipe:
@@ -171,7 +162,8 @@ def change_recipe(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
         changes: values by name: `epochs`, `augmentation.mix_p`, `frontend.top_db`.
 
     Raises:
-        TrainerError: a name that no recipe has, or a value of another kind.
+        TrainerError: a name that no recipe has, or a value that its field cannot have. Whether the fields go together
+            is for `trainer.recipe.check_recipe` to say, once all is changed.
     """
     for name, value in changes.items():
         checked = _check(name, value)
@@ -231,13 +223,7 @@ def _check(name: str, value: Any) -> Any:
     if name not in fields:
         near = difflib.get_close_matches(name, fields, 3) or [field for field in fields if field.endswith(name)]
         raise TrainerError("no recipe has a field %r; near it: %s" % (name, ", ".join(near) or "none"))
-    standard = fields[name]
-    if isinstance(standard, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if isinstance(standard, tuple) and isinstance(value, list | tuple):
-        value = tuple(value)
-    right = type(value) is type(standard) and (not isinstance(standard, tuple) or len(value) == len(standard))
-    if not right or value not in _CHOICES.get(name, (value,)):
-        expected = " or ".join(_CHOICES.get(name, ())) or "a value like %s" % json.dumps(standard)
-        raise TrainerError("recipe field %s is %s; expected %s" % (name, json.dumps(value), expected))
-    return value
+    check_field(name, value, fields[name])
+    if isinstance(fields[name], float):
+        return float(value)
+    return tuple(value) if isinstance(value, list) else value

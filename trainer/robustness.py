@@ -27,6 +27,7 @@ from trainer.effects import (
     reverberate,
     tilt,
 )
+from trainer.errors import TrainerError
 from trainer.listener import Listener
 from trainer.robustness_figures import Answers
 
@@ -165,8 +166,19 @@ def measure_robustness(
 
 
 def read_noises(folder: Path, sample_rate_hz: int) -> list[np.ndarray]:
-    """Street recordings of a folder, at a rate.  Raises TrainerError where one cannot be read."""
-    return [read_waveform(path, sample_rate_hz) for path in sorted(folder.iterdir()) if path.is_file()]
+    """Street recordings of a folder, at a rate.  Raises TrainerError where there is none, or one cannot be read."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.is_file())
+    except OSError as error:
+        raise TrainerError(
+            "--street %s cannot be listed (%s); expected a folder of recordings" % (folder, error.strerror)
+        ) from error
+    if not paths:
+        raise TrainerError(
+            "--street %s holds no recording; put sound files right into it, or leave --street out for made-up noise"
+            % folder
+        )
+    return [read_waveform(path, sample_rate_hz) for path in paths]
 
 
 def fill(samples: np.ndarray, listener: Listener) -> np.ndarray:

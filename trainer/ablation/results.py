@@ -14,7 +14,7 @@ import json
 import tokenize
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 
@@ -134,7 +134,18 @@ class Store:
 
     def read_clips(self, data: str) -> dict[str, Any]:
         """The clips of a data set.  Raises TrainerError."""
-        return _read(self.folder / _slug(data) / CLIPS_NAME)
+        path = self.folder / _slug(data) / CLIPS_NAME
+        values = _read(path)
+        try:
+            whole = all(
+                len(fold["names"]) == len(fold["labels"]) == len(fold["sources"]) for fold in values["folds"].values()
+            )
+            whole = whole and all(label in range(len(values["labels"])) for label in _list_labels(values))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise TrainerError("%s lists no clips of `soundclr-train ablate` (%r)" % (path, error)) from error
+        if not whole:
+            raise TrainerError("%s is damaged: names, labels and sources do not go together" % path)
+        return values
 
     def write(self, result: Result) -> None:
         """Write a run's result, whole or not at all."""
@@ -142,8 +153,22 @@ class Store:
         _write(self.path(result.cell), values)
 
     def read(self) -> list[Result]:
-        """All results, in the order of their names.  Raises TrainerError."""
-        return [read_result(path) for path in sorted(self.folder.glob("*/*.seed-*.json"))]
+        """All results, in the order of their names.
+
+        Raises:
+            TrainerError: one cannot be read, or answers other clips than its data set lists.
+        """
+        results = {path: read_result(path) for path in sorted(self.folder.glob("*/*.seed-*.json"))}
+        clips = {data: self.read_clips(data) for data in {result.cell.data for result in results.values()}}
+        for path, result in results.items():
+            of_data = clips[result.cell.data]
+            names = of_data["folds"].get(str(result.cell.fold), {"names": []})["names"]
+            if len(result.predicted) != len(names) or not set(result.predicted) <= set(range(len(of_data["labels"]))):
+                raise TrainerError(
+                    "%s answers %d clips where fold %s of %s has %d, or with classes that are not there; remove it to "
+                    "do it again" % (path, len(result.predicted), result.cell.fold, result.cell.data, len(names))
+                )
+        return list(results.values())
 
 
 def read_result(path: Path) -> Result:
@@ -152,9 +177,34 @@ def read_result(path: Path) -> Result:
     try:
         if values.pop("schema") != SCHEMA:
             raise TrainerError("%s has another schema; expected %d" % (path, SCHEMA))
-        return Result(**{**values, "cell": Cell(**values["cell"])})
+        result = Result(**{**values, "cell": Cell(**values["cell"])})
+        _check_kinds(result)
+        return result
     except (KeyError, TypeError, AttributeError) as error:
         raise TrainerError("%s is no result of `soundclr-train ablate` (%s)" % (path, error)) from error
+
+
+def _check_kinds(result: Result) -> None:
+    """Raises TypeError where a field that is read is of another kind."""
+    kinds: dict[str, Any] = {
+        "text": str,
+        "configuration": str,
+        "code": str,
+        "settings": dict,
+        "made_with": dict,
+        "predicted": list,
+        "best_epoch_accuracy": float | int | None,
+    }
+    wrong = [name for name, kind in kinds.items() if not isinstance(getattr(result, name), kind)]
+    wrong += [name for name, kind in get_type_hints(Cell).items() if type(getattr(result.cell, name)) is not kind]
+    if wrong:
+        raise TypeError("another kind of %s" % ", ".join(wrong))
+    if not {"torch", "device"} <= set(result.made_with) or not all(type(answer) is int for answer in result.predicted):
+        raise TypeError("no torch and device in made_with, or answers that are no numbers of classes")
+
+
+def _list_labels(clips: dict[str, Any]) -> list[Any]:
+    return [label for fold in clips["folds"].values() for label in fold["labels"]]
 
 
 def compact_answers(predictions: Predictions, clips: dict[str, Any], fold: int) -> tuple[list[int], list[int]]:

@@ -27,12 +27,15 @@ from trainer.commands.ablation_plan import Plan, plan_runs
 from trainer.commands.evaluate import judge
 from trainer.commands.fit import describe_progress, train
 from trainer.commands.options import Commands, read_numbers
-from trainer.commands.run_options import add_recipe, add_roles, build_record, narrow_teachers
+from trainer.commands.run_options import RUNS_LEFT, add_recipe, add_roles, build_record, narrow_teachers
 from trainer.errors import TrainerError
 from trainer.fit import CHECKPOINT_NAME
+from trainer.hardware import check_workers
+from trainer.places import check_folder
 from trainer.recipe import Recipe
 
 TABLE_NAME = "table"
+_MOST_JOBS = 256
 
 
 def add_parser(commands: Commands) -> None:
@@ -74,17 +77,26 @@ def add_parser(commands: Commands) -> None:
     ablate.add_argument("--json", action="store_true", help="print JSON instead of the table")
     add_roles(ablate)
     add_recipe(ablate)
-    ablate.set_defaults(execute=execute)
+    ablate.set_defaults(execute=execute, describe_left=describe_left)
+
+
+def describe_left(_: argparse.Namespace) -> str:
+    """What an interrupted ablation leaves behind.  A function by name: the other processes of --jobs get it too."""
+    return RUNS_LEFT
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise TrainerError("ablate trains each run in one process; give --jobs, or start it several times")
-    if arguments.jobs < 1:
-        raise TrainerError("--jobs %d; expected at least 1" % arguments.jobs)
+    if not 1 <= arguments.jobs <= _MOST_JOBS:
+        raise TrainerError("--jobs %d; expected 1 to %d" % (arguments.jobs, _MOST_JOBS))
     if not arguments.data and not arguments.table_only:
         raise TrainerError("no data set; name one with --data, or make the table of what is there with --table-only")
+    check_workers(arguments.workers)
+    check_folder("--results", arguments.results)
+    if not arguments.table_only:
+        check_folder("--out", arguments.out)
     store = Store(arguments.results)
     reference = arguments.reference or REFERENCE
     describe_row(reference)

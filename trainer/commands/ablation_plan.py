@@ -37,10 +37,13 @@ def plan_runs(arguments: argparse.Namespace) -> dict[Cell, Plan]:
     """All runs that the options ask for, in their order.
 
     Raises:
-        TrainerError: no such row, fold or data.
+        TrainerError: no such row, fold or data, or options that no recipe comes of. A row of its own whose fields do
+            not go together is refused when its turn comes: the others are made.
     """
     plans: dict[Cell, Plan] = {}
     foreign = read_dataset(arguments.foreign) if arguments.foreign else None
+    for seed in arguments.seeds:
+        build_recipe(arguments, seed=seed)  # refused now, not after the runs before it
     base = build_recipe(arguments, seed=0)
     for path in arguments.data:
         data = read_dataset(path)
@@ -57,6 +60,9 @@ def plan_runs(arguments: argparse.Namespace) -> dict[Cell, Plan]:
             settings = describe_settings(data, other, recipe_to_mapping(recipe), {**roles, **taught})
             settings["weights"] = digest_weights(arguments.weights) if recipe.pretrained else None
             plans[cell] = Plan(data, other, recipe._replace(seed=cell.seed), json.loads(json.dumps(settings)))
+    absent = sorted(set(arguments.folds) - {cell.fold for cell in plans})
+    if absent and plans:  # some of several data sets may have fewer folds, but not all of them
+        raise TrainerError("no data set has fold %s; leave it out of --folds" % ", ".join(map(str, absent)))
     return plans
 
 

@@ -14,6 +14,7 @@ from trainer.commands.evaluate import judge
 from trainer.commands.fit import train
 from trainer.commands.options import Commands, add_data, read_numbers
 from trainer.commands.run_options import (
+    RUNS_LEFT,
     add_recipe,
     add_roles,
     build_recipe,
@@ -23,9 +24,13 @@ from trainer.commands.run_options import (
 )
 from trainer.crossval import Job, describe_settings, is_done, plan_jobs, run_jobs, write_figures
 from trainer.errors import TrainerError
+from trainer.hardware import check_workers
+from trainer.places import check_folder
 from trainer.recipe import recipe_to_mapping
 from trainer.report.figures import compute_figures
 from trainer.report.subject import load_subject
+from trainer.run import select_clips
+from trainer.training_faults import check_split
 
 
 def add_parser(commands: Commands) -> None:
@@ -44,7 +49,7 @@ def add_parser(commands: Commands) -> None:
     crossval.add_argument("--json", action="store_true", help="print all joint figures")
     add_roles(crossval)
     add_recipe(crossval)
-    crossval.set_defaults(execute=execute)
+    crossval.set_defaults(execute=execute, describe_left=lambda arguments: RUNS_LEFT)
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -55,16 +60,22 @@ def execute(arguments: argparse.Namespace) -> int:
             "--seeds, or train the runs by torchrun with fit"
         )
     data, foreign = read_data(arguments)
+    check_folder("--out", arguments.out)
+    check_workers(arguments.workers)
+    recipes = {seed: build_recipe(arguments, seed=seed) for seed in arguments.seeds}  # refused now, not after hours
     jobs = plan_jobs(arguments.folds or data.folds, arguments.seeds, nested=arguments.nested)
 
     def train_and_evaluate(job: Job, folder: Path) -> dict[str, Any]:
         own = narrow_teachers(arguments, data, foreign, job.hold_out_folds)
         record = build_record(own, data, foreign, job.hold_out_folds)
-        train(record, build_recipe(arguments, seed=job.seed), data, foreign, folder, own)
+        train(record, recipes[job.seed], data, foreign, folder, own)
         return measure(judge(folder, data, foreign, device=arguments.device), record.labels)
 
     recipe = recipe_to_mapping(build_recipe(arguments, seed=0))
     record = build_record(arguments, data, foreign, [])
+    for job in jobs:  # each split refused now, not after hours of the others
+        own_record = record._replace(hold_out_folds=job.hold_out_folds)
+        check_split(own_record, select_clips(own_record, data, foreign))
     settings = describe_settings(data, foreign, recipe, record.roles)
     if record.weights:
         settings["weights"] = record.weights

@@ -14,6 +14,7 @@ from trainer.commands.options import Commands, progress_bar
 from trainer.data.datasets import list_dataset
 from trainer.data.inspection import NOTE, Inspection, inspect, summarise
 from trainer.data.own_recordings import write_table
+from trainer.places import check_file
 
 _SHOWN = 5  # files listed below a finding
 
@@ -41,6 +42,8 @@ def add_parser(commands: Commands) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if arguments.write_table:
+        check_file("--write-table", arguments.write_table)
     dataset = list_dataset(arguments.data)
     with progress_bar() as bar:
         task = bar.add_task("reading", total=len(dataset.clips))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trainer.commands.options import Commands
 from trainer.package import PackageRequest, package_bundle
+from trainer.places import check_folder
 
 
 def add_parser(commands: Commands) -> None:
@@ -33,6 +34,7 @@ def add_parser(commands: Commands) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    check_folder("--out", arguments.out)
     bundle = package_bundle(
         PackageRequest(
             arguments.run,

@@ -17,13 +17,15 @@ from trainer.data.waveforms import read_waveforms
 from trainer.distillation import Teachers
 from trainer.errors import TrainerError
 from trainer.evaluate import count_right
-from trainer.fit import Fit, Progress
+from trainer.fit import CHECKPOINT_NAME, Fit, Progress
 from trainer.folder_lock import hold
+from trainer.hardware import check_workers
 from trainer.model import SoundNet
 from trainer.parallel import ALONE, Group, join_group
-from trainer.recipe import Recipe
+from trainer.recipe import Recipe, check_recipe
 from trainer.run import RunRecord, Selection, select_clips, write_record
 from trainer.run_log import open_tensorboard
+from trainer.training_faults import check_split, warn_of_absence
 from trainer.weights import check_weights_file
 
 
@@ -43,19 +45,27 @@ def add_parser(commands: Commands) -> None:
     add_roles(fit)
     add_recipe(fit)
     fit.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
-    fit.set_defaults(execute=execute)
+    fit.set_defaults(execute=execute, describe_left=describe_left)
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
     data, foreign = read_data(arguments)
-    record = build_record(arguments, data, foreign, [fold for fold in arguments.hold_out_fold if fold])
+    record = build_record(arguments, data, foreign, arguments.hold_out_fold)
     recipe = build_recipe(arguments, seed=arguments.seed)
     with join_group(arguments.device) as (group, arguments.device), _hold_alone(arguments.out, group):
         n_clips = train(record, recipe, data, foreign, arguments.out, arguments, group=group)
         if group.leads:
             print("trained %d epochs on %d clips; checkpoint in %s" % (recipe.total_epochs, n_clips, arguments.out))
     return 0
+
+
+def describe_left(arguments: argparse.Namespace) -> str:
+    """What an interrupted run leaves behind."""
+    checkpoint = arguments.out / CHECKPOINT_NAME
+    if checkpoint.is_file():
+        return "the same command goes on after the last whole epoch, from %s" % checkpoint
+    return "no epoch was finished yet, so there is no checkpoint: the same command begins again"
 
 
 @contextmanager
@@ -88,9 +98,15 @@ def train(
         progress: told of each step; None shows a bar on stderr.
 
     Raises:
-        TrainerError: among others, a teacher has heard what this run holds out.
+        TrainerError: among others, the recipe cannot be trained by, a class has no training clip, or a teacher has
+            heard what this run holds out.
     """
+    check_recipe(recipe)
+    check_workers(arguments.workers)
     selection = select_clips(record, data, foreign)
+    check_split(record, selection)
+    if group.leads:
+        warn_of_absence(record, selection, expects_foreign=foreign is not None and recipe.foreign_batch > 0)
     if arguments.weights is not None:
         check_weights_file(arguments.weights, record)
     rate_hz = recipe.frontend.sample_rate_hz
@@ -158,5 +174,5 @@ def _open_judge(
 def count_workers(arguments: argparse.Namespace) -> int:
     """How many processes make batches ahead."""
     if arguments.workers is not None:
-        return max(0, int(arguments.workers))
+        return int(arguments.workers)
     return 0 if torch.device(arguments.device).type == "cpu" else min(8, os.cpu_count() or 1)

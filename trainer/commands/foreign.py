@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trainer.commands.options import Commands, advance, progress_bar
+from trainer.commands.options import Commands, advance, check_seed, progress_bar
 from trainer.data.datasets import read_dataset
 from trainer.foreign_judgement import choose_foreign, describe_judged, judge_foreign
 from trainer.listener import open_listeners
@@ -51,6 +51,7 @@ def add_parser(commands: Commands) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    check_seed(arguments.seed)
     listeners = open_listeners(arguments.models, device=arguments.device, threads=max(1, arguments.threads))
     data, foreign = read_dataset(arguments.data), read_dataset(arguments.foreign)
     parts, fill_silence = [], not arguments.as_recorded

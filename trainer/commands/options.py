@@ -9,6 +9,8 @@ from typing import TypeAlias
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from trainer.errors import TrainerError
+
 # argparse names this type only privately
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -38,6 +40,12 @@ def progress_bar() -> Progress:
 def advance(bar: Progress, task: TaskID, done: int) -> None:
     """So much of a task is done."""
     bar.update(task, completed=done)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that NumPy's generators do not take.  Raises TrainerError."""
+    if seed < 0:
+        raise TrainerError("--seed %d; expected a whole number from 0" % seed)
 
 
 def read_numbers(text: str) -> list[int]:

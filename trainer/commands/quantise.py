@@ -12,12 +12,13 @@ import torch
 
 from engines.bundle import Bundle, load_bundle
 from engines.network_build import MODEL_FILES
-from trainer.commands.options import Commands
+from trainer.commands.options import Commands, check_seed
 from trainer.data.datasets import read_dataset
 from trainer.data.waveforms import Waveforms, read_waveforms
 from trainer.errors import TrainerError
 from trainer.frontend import LogMel
 from trainer.inference import cut_windows
+from trainer.places import check_folder
 from trainer.quantise import MIN_CALIBRATION_WINDOWS, add_variants, measure_loss
 
 _PRECISIONS = ("fp16", "int8")
@@ -43,6 +44,10 @@ def add_parser(commands: Commands) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    check_seed(arguments.seed)
+    if arguments.clips < 1:
+        raise TrainerError("--clips %d; expected at least 1" % arguments.clips)
+    check_folder("--out", arguments.out)
     bundle = load_bundle(arguments.bundle)
     calibration, compared = _choose_clips(bundle, arguments)
     precisions = arguments.precision or list(_PRECISIONS)

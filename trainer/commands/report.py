@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from trainer.commands.options import Commands
+from trainer.places import check_folder
 from trainer.report.page import FIGURES_NAME, PAGE_NAME, write_report
 from trainer.report.subject import load_subject
 
@@ -35,6 +36,8 @@ def add_parser(commands: Commands) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if arguments.out:
+        check_folder("--out", arguments.out)
     subject = load_subject(arguments.runs, name=arguments.name)
     against = load_subject(arguments.against) if arguments.against else None
     folder = arguments.out or arguments.runs[0]

@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from engines.whole_file import write_whole
-from trainer.commands.options import Commands, advance, progress_bar
+from trainer.commands.options import Commands, advance, check_seed, progress_bar
 from trainer.data.clips import Clip, Dataset
 from trainer.data.datasets import read_dataset
 from trainer.data.waveforms import read_waveforms
+from trainer.errors import TrainerError
 from trainer.listener import Listener, open_listeners
+from trainer.places import check_file
 from trainer.robustness import build_conditions, measure_robustness, read_noises
 from trainer.robustness_figures import Answers, compare_answers, describe_answers, join_answers
 
@@ -68,6 +70,11 @@ def add_parser(commands: Commands) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
+    if arguments.clips < 0:
+        raise TrainerError("--clips %d; expected at least 1, or 0 for all" % arguments.clips)
+    check_seed(arguments.seed)
+    if arguments.out:
+        check_file("--out", arguments.out)
     data = read_dataset(arguments.data)
     listeners = _open(arguments, arguments.models)
     own = _judge(arguments, listeners, data)

@@ -8,7 +8,7 @@ from pathlib import Path
 from trainer.data.clips import digest_dataset
 from trainer.data.datasets import Dataset, read_dataset
 from trainer.distillation import name_teachers, teachers_of
-from trainer.recipe import Recipe
+from trainer.recipe import Recipe, check_recipe
 from trainer.recipes import (
     DEFAULT_RECIPE,
     RECIPES,
@@ -40,6 +40,11 @@ _FIELDS = (
     ("mixup", "alpha of mixup for the classifier alone; 0: off"),
     ("distil-weight", "of the teachers' answers; the labels' is what is left"),
     ("distil-temperature", "that softens both sides' answers"),
+)
+# what an interrupt leaves behind of a command that makes many runs
+RUNS_LEFT = (
+    "finished runs stay, and the same command makes the others: a begun one goes on after its last whole epoch, or "
+    "begins again where it had none"
 )
 _WEIGHTS = (
     "file that the backbone starts from: a state dict of ImageNet or of a training on sound, or a checkpoint (default: "
@@ -146,15 +151,19 @@ def narrow_teachers(
 
 
 def build_recipe(arguments: argparse.Namespace, *, seed: int) -> Recipe:
-    """The recipe that the options ask for."""
-    return override_recipe(find_recipe(arguments.recipe), arguments)._replace(seed=seed)
+    """The recipe that the options ask for, with this seed.
+
+    Raises:
+        TrainerError: as `override_recipe`, or `trainer.recipe.check_recipe` refuses what comes of it.
+    """
+    return check_recipe(override_recipe(find_recipe(arguments.recipe), arguments)._replace(seed=seed))
 
 
 def override_recipe(recipe: Recipe, arguments: argparse.Namespace) -> Recipe:
     """The recipe with what the options change: the fixed reference, `--set`, and options of their own, in this order.
 
     Raises:
-        TrainerError: a field that no recipe has, or a value of another kind.
+        TrainerError: a field that no recipe has, or a value that it cannot have.
     """
     if arguments.fixed_reference:
         recipe = fix_reference(recipe)
