@@ -273,3 +273,12 @@ def test_what_cannot_be_ablated_is_one_line(tmp_path, command, capsys):
     assert "no data set" in capsys.readouterr().err
     assert main(command("r", "--table-only")) == 2
     assert "holds no result" in capsys.readouterr().err
+
+
+def test_the_reference_row_names_the_recipe_that_it_began_from(tmp_path):
+    store = store_with(tmp_path, reference=(0.9, [0]), other=(0.5, [0]))
+    for fold in (1, 2):
+        cell = Cell("Street Sounds", "reference", fold, 0)
+        store.write(read_result(store.path(cell))._replace(settings={"recipe": {"name": "street-esc"}}))
+    text = write_markdown(build_table(store, "reference"))
+    assert "| `reference` | text, `street-esc` |" in text and "| `other` | text |" in text

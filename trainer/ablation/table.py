@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trainer.ablation.results import Result, Store
+from trainer.ablation.rows import REFERENCE
 from trainer.metrics import bootstrap_interval, confusion_counts, macro_f1, wilson_interval
 
 _DRAWS = 2000
@@ -78,6 +79,7 @@ def _row_figures(results: list[Result], clips: dict[str, Any], reference: list[R
     return {
         "row": results[0].cell.row,
         "text": results[0].text,
+        "recipes": sorted({r.settings["recipe"]["name"] for r in results if "recipe" in r.settings}),  # begun from
         "folds": sorted({result.cell.fold for result in results}),
         "seeds": sorted({result.cell.seed for result in results}),
         "runs": len(results),
@@ -152,7 +154,7 @@ def _markdown_row(row: Mapping[str, Any]) -> str:
     best = "" if row["best_epoch"] is None else "%.1f" % (100 * row["best_epoch"])
     return "| `%s` | %s | %s; %s | %s | %s | %s | %s |" % (
         row["row"],
-        row["text"],
+        row["text"] + (", `%s`" % "`, `".join(row["recipes"]) if row["row"] == REFERENCE and row["recipes"] else ""),
         ", ".join(map(str, row["folds"])),
         ", ".join(map(str, row["seeds"])),
         "%.1f (%.1f to %.1f)" % _hundredfold(accuracy, "value"),
