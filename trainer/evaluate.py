@@ -41,7 +41,7 @@ class Predictions(NamedTuple):
     source_ids: np.ndarray  # str [N]
     categories: np.ndarray  # str [N], the data set's own names
     cut_logits: np.ndarray  # float32 [N, K + 1]: the same clips cut to 1.2 s; does length give a class away?
-    names: np.ndarray = _NONE  # str [N]: the file's name; empty in predictions of version 0.1
+    names: np.ndarray = _NONE  # str [N]: Clip.name, one of its own in each data set; empty in version 0.1
     embeddings: np.ndarray = _NONE  # float16 [N, width], unit vectors' mean over windows; empty where not kept
 
     def select(self, chosen: np.ndarray) -> Predictions:
@@ -91,7 +91,7 @@ def predict(
         np.array([clip.source_id for clip in origins]),
         np.array([clip.category for clip in origins]),
         cut_logits,
-        np.array([clip.path.name for clip in origins]),
+        np.array([clip.name for clip in origins]),
         embeddings.astype(np.float16),
     )
 
@@ -115,11 +115,14 @@ def load_predictions(folder: Path) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as file:
             kept = [name for name in Predictions._fields if name in file or name not in Predictions._field_defaults]
-            return Predictions(**{name: file[name] for name in kept})
+            predictions = Predictions(**{name: file[name] for name in kept})
+            _check_rows(predictions)
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise TrainerError(
             "%s cannot be read (%s); run `soundclr-train evaluate %s` first" % (path, error, folder)
         ) from error
+    _check_names(predictions, folder)
+    return predictions
 
 
 def join_predictions(parts: list[Predictions]) -> Predictions:
@@ -148,6 +151,29 @@ def name_clips(predictions: Predictions) -> np.ndarray:
         seen[key] = seen.get(key, -1) + 1
         names.append("/".join((*key, str(seen[key]))))
     return np.array(names)
+
+
+def _check_rows(predictions: Predictions) -> None:
+    """Raises ValueError where the arrays do not run over the same clips."""
+    rows = {
+        name: len(array) if array.ndim else 0
+        for name, array in predictions._asdict().items()
+        if name not in Predictions._field_defaults or array.size
+    }
+    if len(set(rows.values())) > 1 or predictions.logits.ndim != 2:
+        raise ValueError("arrays of %s rows" % ", ".join("%d %s" % (count, name) for name, count in rows.items()))
+
+
+def _check_names(predictions: Predictions, folder: Path) -> None:
+    """Two clips of one name would be taken for one.  Raises TrainerError."""
+    is_foreign = predictions.labels == UNKNOWN_LABEL
+    for chosen in (is_foreign, ~is_foreign):
+        names, counts = np.unique(name_clips(predictions)[chosen], return_counts=True)
+        if (counts > 1).any():
+            raise TrainerError(
+                "%s knows %d clips as %s: an earlier version named clips by their files alone; run "
+                "`soundclr-train evaluate %s` again" % (folder, counts.max(), names[counts.argmax()], folder)
+            )
 
 
 def _cut_short(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:

@@ -140,7 +140,7 @@ def measure_robustness(
     """
     filled = [fill(samples, listener) for samples in clips.samples]
     sources = [clip.source_id for clip in clips.clips]
-    names = [clip.path.name for clip in clips.clips]
+    names = [clip.name for clip in clips.clips]
     rows: list[dict[str, Any]] = []
     clean = np.zeros(0)
     for number, condition in enumerate(build_conditions(listener, noises)):
