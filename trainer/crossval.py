@@ -139,12 +139,9 @@ def write_settings(folder: Path, settings: dict[str, Any]) -> None:
     path = folder / SETTINGS_NAME
     settings = json.loads(json.dumps(settings))
     if path.is_file():
-        try:
-            given = json.loads(path.read_text(encoding="utf-8")).get("settings")
-        except (ValueError, AttributeError) as error:
-            raise TrainerError("%s is damaged (%s); remove it to go on" % (path, error)) from error
+        given = read_settings(folder)
         if given != settings:
-            differing = sorted(k for k in settings if not isinstance(given, dict) or given.get(k) != settings[k])
+            differing = sorted(k for k in settings if given.get(k) != settings[k])
             raise TrainerError(
                 "%s holds a cross-validation with other settings (%s); give another --out"
                 % (folder, ", ".join(differing))
@@ -152,6 +149,16 @@ def write_settings(folder: Path, settings: dict[str, Any]) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     _write(path, {"settings": settings, "configuration": digest_settings(settings)})
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    """The settings of a cross-validation; empty where its file tells none.  Raises TrainerError."""
+    path = folder / SETTINGS_NAME
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8")).get("settings")
+    except (OSError, ValueError, AttributeError) as error:
+        raise TrainerError("%s is damaged (%s); remove it to go on" % (path, error)) from error
+    return settings if isinstance(settings, dict) else {}
 
 
 def write_figures(folder: Path, figures: dict[str, Any]) -> None:

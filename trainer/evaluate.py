@@ -41,7 +41,7 @@ class Predictions(NamedTuple):
     source_ids: np.ndarray  # str [N]
     categories: np.ndarray  # str [N], the data set's own names
     cut_logits: np.ndarray  # float32 [N, K + 1]: the same clips cut to 1.2 s; does length give a class away?
-    names: np.ndarray = _NONE  # str [N]: the file's name; empty in predictions of version 0.1
+    names: np.ndarray = _NONE  # str [N]: Clip.name, one of its own in each data set; empty in version 0.1
     embeddings: np.ndarray = _NONE  # float16 [N, width], unit vectors' mean over windows; empty where not kept
 
     def select(self, chosen: np.ndarray) -> Predictions:
@@ -100,7 +100,7 @@ def predict(
         np.array([clip.source_id for clip in origins]),
         np.array([clip.category for clip in origins]),
         cut_logits,
-        np.array([clip.path.name for clip in origins]),
+        np.array([clip.name for clip in origins]),
         embeddings.astype(np.float16),
     )
 
@@ -124,11 +124,13 @@ def load_predictions(folder: Path) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as file:
             kept = [name for name in Predictions._fields if name in file or name not in Predictions._field_defaults]
-            return _check_shapes(Predictions(**{name: file[name] for name in kept}))
+            predictions = _check_shapes(Predictions(**{name: file[name] for name in kept}))
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise TrainerError(
             "%s cannot be read (%s); run `soundclr-train evaluate %s` first" % (path, error, folder)
         ) from error
+    _check_names(predictions, folder)
+    return predictions
 
 
 def join_predictions(parts: list[Predictions]) -> Predictions:
@@ -182,6 +184,18 @@ def _check_shapes(predictions: Predictions) -> Predictions:
     if not UNKNOWN_LABEL <= predictions.labels.min() <= predictions.labels.max() < shape[1]:
         raise ValueError("it names classes that it has no answer for")
     return predictions
+
+
+def _check_names(predictions: Predictions, folder: Path) -> None:
+    """Two clips of one name would be taken for one.  Raises TrainerError."""
+    is_foreign = predictions.labels == UNKNOWN_LABEL
+    for chosen in (is_foreign, ~is_foreign):
+        names, counts = np.unique(name_clips(predictions)[chosen], return_counts=True)
+        if (counts > 1).any():
+            raise TrainerError(
+                "%s knows %d clips as %s: an earlier version named clips by their files alone; run "
+                "`soundclr-train evaluate %s` again" % (folder, counts.max(), names[counts.argmax()], folder)
+            )
 
 
 def _cut_short(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:

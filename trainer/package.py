@@ -11,12 +11,12 @@ from trainer.calibration import choose_decision, measure, measure_rejection
 from trainer.card import write_card
 from trainer.checkpoint import load_checkpoint
 from trainer.data.waveforms import read_waveform
-from trainer.errors import TrainerError
-from trainer.evaluate import join_predictions, load_averaged_model, load_predictions
+from trainer.evaluate import join_predictions, load_averaged_model
+from trainer.evaluated_runs import Judge, Run, check_once, check_one_kind, load_run, read_judge
 from trainer.export import BundleContent, export_bundle
 from trainer.fit import CHECKPOINT_NAME
 from trainer.inference import cut_windows
-from trainer.recipe import Recipe, recipe_to_mapping
+from trainer.recipe import recipe_to_mapping
 from trainer.run import RunRecord, read_record
 
 _SCHEMES = {
@@ -49,12 +49,13 @@ def package_bundle(request: PackageRequest) -> Bundle:
     """Export a run as a bundle.
 
     Raises:
-        TrainerError: a run is not finished, not evaluated, or of other labels or another recipe.
+        TrainerError: a run is not finished, not evaluated, or of other labels, data sets or outputs or another recipe;
+            or two of them judged one fold.
     """
     model, recipe, labels = load_averaged_model(request.run)
     record = read_record(request.run)
-    _check_same_recipe(request, recipe, labels)
-    parts = [load_predictions(run) for run in request.evaluated]
+    shipped = Judge(request.run, record, recipe_to_mapping(recipe), len(model.classifier.weight))
+    parts = [run.predictions for run in _load_evaluated(request, shipped)]
     predictions = join_predictions(parts)
     decision, _ = choose_decision(predictions, labels)
     metrics = measure(predictions, labels)
@@ -78,14 +79,14 @@ def package_bundle(request: PackageRequest) -> Bundle:
     return export_bundle(model, content, request.out)
 
 
-def _check_same_recipe(request: PackageRequest, recipe: Recipe, labels: list[str]) -> None:
-    for run in request.evaluated:
-        _, other, other_labels = load_averaged_model(run)
-        if other_labels != labels or other != recipe:
-            raise TrainerError(
-                "%s was trained with other labels or another recipe than %s; its figures would not be "
-                "those of what is exported" % (run, request.run)
-            )
+def _load_evaluated(request: PackageRequest, shipped: Judge) -> list[Run]:
+    """The evaluated runs, all finished and of the kind that is shipped, each fold's once."""
+    runs = [load_run(path) for path in request.evaluated]
+    judges = [read_judge(run.path)._replace(n_outputs=run.judge.n_outputs) for run in runs]
+    hint = "its figures would not be those of what is exported"
+    check_one_kind(shipped, judges, hint=hint, any_seed=False)
+    check_once(judges, by_seed=False)
+    return runs
 
 
 def _training_record(

@@ -139,7 +139,7 @@ def measure_robustness(
         progress: told how many conditions are done.
     """
     filled = [fill(samples, listener) for samples in clips.samples]
-    names = [clip.path.name for clip in clips.clips]
+    names = [clip.name for clip in clips.clips]
     conditions = build_conditions(listener, noises)
     right = np.empty((len(conditions), len(filled)))
     for number, condition in enumerate(conditions):

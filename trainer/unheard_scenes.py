@@ -89,7 +89,7 @@ def write_unheard_scenes(
         "known_sources": len({clip.source_id for clip in known}),
         "foreign_categories": sorted({clip.category for clip in strange}),
         "foreign_sources": len({clip.source_id for clip in strange}),
-        "beds": sorted({clip.path.name for clip in beds}) + ["made-up traffic"],
+        "beds": sorted({clip.name for clip in beds}) + ["made-up traffic"],
         "seed": seed,
     }
     (out_dir / SUMMARY_NAME).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")

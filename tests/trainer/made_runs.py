@@ -36,10 +36,15 @@ def make_predictions(folds, seed=0, skill=3.0, n=60, n_foreign=20, scale=1.0, em
     )
 
 
-def make_run(folder, predictions, seed=0, history=(), **recipe):
-    """The folder of an evaluated run."""
+def make_run(folder, predictions, seed=0, history=(), record=None, **recipe):
+    """The folder of an evaluated run.
+
+    Args:
+        record: fields of its record that differ from UrbanSound8K's with ESC-10 for foreign sound.
+    """
     folds = sorted({int(fold) for fold in predictions.folds if fold})
-    write_record(RunRecord("UrbanSound8K", LABELS, folds, "ESC-10", [], [], [], []), folder)
+    plain = RunRecord("UrbanSound8K", LABELS, folds, "ESC-10", [], [], [], [])
+    write_record(plain._replace(**(record or {})), folder)
     values = json.dumps(recipe_to_mapping(Recipe(seed=seed, **recipe)))
     torch.save({"recipe": values, "history": list(history), "labels": LABELS, "epoch": 20}, folder / "checkpoint.pt")
     save_predictions(predictions, folder)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,15 @@ import timm
 import torch
 
 from tests.trainer.made_runs import make_predictions, make_run
-from trainer.ablation.results import Cell, Result, Store, _read_statements, digest_code, read_result
+from trainer.ablation.results import (
+    Cell,
+    Result,
+    Store,
+    _read_statements,
+    compact_answers,
+    digest_code,
+    read_result,
+)
 from trainer.ablation.rows import ROWS, describe_row, list_rows, row_recipe
 from trainer.ablation.runs import plan_cells, work_through
 from trainer.ablation.table import build_table, write_markdown
@@ -23,6 +32,7 @@ from trainer.commands.ablation_plan import plan_runs
 from trainer.data.clips import Clip, Dataset
 from trainer.distillation import name_teachers
 from trainer.errors import TrainerError
+from trainer.evaluate import Predictions
 from trainer.folder_lock import hold
 from trainer.recipe import Recipe
 from trainer.recipes import RECIPES, list_differences
@@ -87,6 +97,52 @@ def test_a_result_is_skipped_if_alike_and_refused_if_not(tmp_path):
     store.path(cell).write_text("{")
     with pytest.raises(TrainerError, match="cannot be read"):
         store.read()
+
+
+def own_recordings():
+    files = [(label, fold) for fold in (1, 2) for label in LABELS]
+    clips = [Clip(Path("%s/%d.wav" % one), one[0], one[1], "%s%d" % one, "%s/%d" % one) for one in files]
+    return Dataset("Own", clips)
+
+
+def test_own_recordings_of_one_file_name_keep_apart_and_lists_of_an_earlier_commit_are_taken(tmp_path):
+    store, data = Store(tmp_path), own_recordings()
+    store.write_clips(data, LABELS)
+    clips = store.read_clips("Own")
+    assert clips["folds"]["1"]["names"] == ["a/1", "b/1"]
+    logits = np.array([[2.0, 0.0], [0.0, 2.0]])
+    said = Predictions(
+        logits,
+        np.array([0, 1]),
+        np.ones(2, int),
+        np.array(["a1", "b1"]),
+        np.array(LABELS),
+        logits,
+        np.array(["a/1", "b/1"]),
+    )
+    assert compact_answers(said, clips, 1)[0] == [0, 1]
+    with pytest.raises(TrainerError, match="other clips of fold 1"):
+        compact_answers(said._replace(names=np.array(["b/1", "a/1"])), clips, 1)
+    path = tmp_path / "own" / "clips.json"
+    path.write_text(path.read_text().replace('"a/', '"').replace('"b/', '"'))  # as files alone were named
+    assert store.read_clips("Own")["folds"]["1"]["names"] == ["1", "1"]
+    store.write_clips(data, LABELS)
+    assert store.read_clips("Own") == clips
+
+
+def test_two_data_sets_of_one_name_are_not_mixed(tmp_path, command, capsys, urbansound8k):
+    assert main(command("r", "--data", str(urbansound8k))) == 2
+    assert "second data set of the name UrbanSound8K" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("reference", ["reference", "trial"])
+def test_the_committed_results_still_give_the_committed_tables(tmp_path, reference):
+    committed = REPOSITORY / "trainer" / "results" / "ablation"
+    shutil.copytree(committed, tmp_path / "results")
+    command = ["ablate", "--table-only", "--reference", reference, "--results", str(tmp_path / "results")]
+    assert main(command) == 0
+    name = "table.md" if reference == "reference" else "table-against-trial.md"
+    assert (tmp_path / "results" / name).read_text() == (committed / name).read_text()
 
 
 def test_differences_are_paired_on_the_runs_that_both_have(tmp_path):

@@ -1,7 +1,9 @@
 """Cross-validation: which runs, resumed where it was killed, and the joint figures."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -90,13 +92,33 @@ def test_from_data_to_joint_figures_and_a_report(tmp_path, urbansound8k, esc10, 
     assert "other settings (recipe)" in capsys.readouterr().err
     runs = [str(tmp_path / "cv" / ("fold-%d-seed-0" % fold)) for fold in (1, 2)]
     data = ["--data", str(urbansound8k), "--foreign", str(esc10)]
-    assert main(["--device", "cpu", "evaluate", runs[0], "--ensemble", runs[0], *data]) == 0
-    assert json.loads(capsys.readouterr().out)["clips"] == 3
     assert main(["--device", "cpu", "foreign", str(tmp_path / "cv"), *data, "--neighbours", "--json"]) == 0
     foreign = json.loads(capsys.readouterr().out)
     assert foreign["runs"] == 2 and foreign["foreign_clips"] >= 1 and foreign["score"] == "reject_logit"
     assert foreign["other_scores"].keys() == {"energy", "neighbours"}
     check_robustness(str(tmp_path / "cv"), runs, urbansound8k, tmp_path / "figures.json", capsys)
+    evaluate = ["--device", "cpu", "evaluate", runs[0], *data]
+    assert main([*evaluate, "--with", runs[1]]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"] == 6
+    for wrong, complaint in (
+        (["--ensemble", runs[0]], "is the same run as"),
+        (["--with", runs[0]], "judges fold 1 a second time"),
+        (["--with", runs[1], "--with", runs[1]], "judges fold 2 a second time"),
+        (["--ensemble", runs[1]], "0 clips of known classes"),
+    ):
+        assert main([*evaluate, *wrong]) == 2
+        assert complaint in capsys.readouterr().err
+    export = ["export", runs[0], "--name", "x", "--selftest", str(urbansound8k), "--out", str(tmp_path / "bundle")]
+    export += ["--description", "d", "--licence", "l", "--evaluated", runs[1]]
+    assert main([*export, "--evaluated", runs[1]]) == 2
+    assert "judges fold 2 a second time" in capsys.readouterr().err
+    path = Path(runs[1]) / "predictions.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **{**arrays, "logits": arrays["logits"][:, :3], "cut_logits": arrays["logits"][:, :3]})
+    for command in (export, [*evaluate, "--with", runs[1]], [*evaluate, "--ensemble", runs[1]]):
+        assert main(command) == 2
+        assert "has an output of foreign sound (4 outputs)" in capsys.readouterr().err
 
 
 def check_robustness(folder, runs, data, out, capsys):

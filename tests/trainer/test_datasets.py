@@ -30,7 +30,10 @@ def test_a_table_of_more_than_ten_classes_is_esc50(esc10):
     table = esc10 / "meta" / "esc50.csv"
     row = table.read_text().splitlines()[1]
     with open(table, "a") as file:
-        file.writelines(row.replace(",rain,", ",class_%d," % i) + "\n" for i in range(9))
+        for i in range(9):
+            name = "1-%d-A-10.ogg" % i
+            shutil.copyfile(esc10 / "audio" / row.split(",")[0], esc10 / "audio" / name)
+            file.write(row.replace(row.split(",")[0], name).replace(",rain,", ",class_%d," % i) + "\n")
     assert read_dataset(esc10).name == "ESC-50"
 
 
@@ -93,4 +96,13 @@ def test_a_row_that_is_cut_short_is_refused(urbansound8k):
 def test_a_table_that_is_no_text_is_refused(urbansound8k):
     (urbansound8k / "metadata" / "UrbanSound8K.csv").write_bytes(bytes(range(256)) * 4)
     with pytest.raises(TrainerError, match=r"UrbanSound8K\.csv"):
+        read_dataset(urbansound8k)
+
+
+def test_official_clips_keep_the_names_of_their_files_and_have_them_once(urbansound8k):
+    clips = read_dataset(urbansound8k).clips
+    assert [clip.name for clip in clips] == [clip.path.name for clip in clips]
+    table = urbansound8k / "metadata" / "UrbanSound8K.csv"
+    table.write_text(table.read_text() + table.read_text().splitlines()[1] + "\n")
+    with pytest.raises(TrainerError, match="have the same name"):
         read_dataset(urbansound8k)

@@ -30,6 +30,28 @@ def test_folders_name_classes_and_folders_within_them_sources(tmp_path):
     assert by_name["a.wav"].source_id != by_name["b.ogg"].source_id
 
 
+def test_clips_of_one_file_name_in_two_classes_are_two_clips(tmp_path):
+    touch(tmp_path, "horn/1.wav", "siren/1.wav", "siren/monday/1.wav", "siren/a.b.WAV")
+    assert [clip.name for clip in list_dataset(tmp_path).clips] == ["horn/1", "siren/1", "siren/a.b", "siren/monday/1"]
+    rows = ["./horn//1.wav,horn", "%s,siren" % (tmp_path / "siren" / "1.wav"), "../elsewhere/1.wav,siren"]
+    (tmp_path / "recordings.csv").write_text("\n".join(["path,label", *rows]))
+    assert [clip.name for clip in list_dataset(tmp_path).clips] == ["horn/1", "siren/1", "../elsewhere/1"]
+
+
+@pytest.mark.parametrize(
+    "rows, name",
+    [(["a.wav,horn", "./a.wav,siren"], "a"), (["x/a.wav,horn", "x/a.flac,horn"], "x/a")],
+)
+def test_two_clips_of_one_name_are_refused_when_the_data_set_is_read(tmp_path, rows, name):
+    (tmp_path / "recordings.csv").write_text("\n".join(["path,label", *rows]))
+    with pytest.raises(TrainerError, match="have the same name %s; expected a name of its own" % name):
+        list_dataset(tmp_path)
+    (tmp_path / "recordings.csv").unlink()
+    touch(tmp_path, "horn/1.wav", "horn/1.flac")
+    with pytest.raises(TrainerError, match="have the same name horn/1;"):
+        read_dataset(tmp_path)
+
+
 def test_a_table_gives_labels_sources_and_folds(tmp_path):
     touch(tmp_path, "one.wav", "two.wav")
     (tmp_path / "recordings.csv").write_text("path,label,fold,source\none.wav,Siren,1,s1\ntwo.wav,horn,2,\n")

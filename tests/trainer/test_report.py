@@ -10,9 +10,11 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.trainer.made_runs import make_predictions, make_run
+from tests.trainer.made_runs import LABELS, make_predictions, make_run
 from trainer.cli import main
+from trainer.ensemble import average_predictions
 from trainer.errors import TrainerError
+from trainer.evaluate import Predictions
 from trainer.metrics import false_positive_rate_95, fit_temperature, wilson_interval
 from trainer.reliability import calibration_floor, reliability_bins, risk_coverage
 from trainer.report.comparison import compare_subjects, mcnemar
@@ -109,6 +111,156 @@ def test_runs_that_do_not_belong_together_are_refused(tmp_path, two_folds):
         load_subject([*two_folds, other])
     with pytest.raises(TrainerError, match="second time"):
         load_subject([two_folds[0], two_folds[0]])
+
+
+def test_runs_with_and_without_an_output_of_foreign_sound_are_refused_in_words(tmp_path, two_folds, capsys):
+    plain = make_predictions([3])
+    plain = plain._replace(logits=plain.logits[:, :3], cut_logits=plain.logits[:, :3])
+    without = make_run(tmp_path / "without", plain, record={"foreign_data": ""})
+    assert main(["report", *map(str, two_folds), str(without), "--out", str(tmp_path / "page")]) == 2
+    complaint = capsys.readouterr().err.strip()
+    assert "has an output of foreign sound (4 outputs)" in complaint and complaint.count("\n") == 0
+    wide = make_run(tmp_path / "wide", plain._replace(logits=np.zeros((80, 7))))
+    assert main(["report", str(wide)]) == 2
+    assert "7 outputs for its 3 labels" in capsys.readouterr().err
+
+
+def test_two_data_sets_are_not_compared_clip_by_clip(tmp_path, two_folds):
+    for record, complaint in (({"data": "own"}, "judged on"), ({"labels": ["siren", "horn", "dog"]}, "not those of")):
+        other = load_subject([make_run(tmp_path / complaint, make_predictions([1]), record=record)])
+        with pytest.raises(TrainerError, match=complaint):
+            compare_subjects(load_subject(two_folds), other)
+
+
+def test_seeds_that_judged_other_folds_are_joined_and_compared(tmp_path):
+    runs = [make_run(tmp_path / "1", make_predictions([1])), make_run(tmp_path / "2", make_predictions([2], 1), seed=1)]
+    runs.append(make_run(tmp_path / "3", make_predictions([1], 1), seed=1))
+    subject = load_subject(runs)
+    figures = compute_figures(subject)
+    assert figures["clips"] == 120 and figures["ensemble_of_seeds"] is None  # fold 2 has one seed
+    assert compare_subjects(subject, subject)["clips"] == 120
+
+
+def written(folder, seeds, sure, *, settings="{}", **recipe):
+    """A folder of `crossval`: two folds of four clips (two recordings), which each seed answers with a probability.
+
+    Args:
+        sure: the true class's probability by seed, fold and clip; the second class has the rest.
+    """
+    truth = np.array([0, 0, 2, 2])
+    for seed, by_fold in zip(seeds, sure, strict=True):
+        for fold, chances in enumerate(by_fold, start=1):
+            probabilities = np.full((4, 3), 1e-9)
+            probabilities[:, 1] = 1 - np.array(chances)
+            probabilities[np.arange(4), truth] = chances
+            logits = np.log(np.concatenate([probabilities, np.full((4, 1), 1e-9)], axis=1)).astype(np.float32)
+            predictions = Predictions(
+                logits, truth, np.full(4, fold), np.array(["s%d-%d" % (fold, i // 2) for i in range(4)]),
+                np.array(LABELS)[truth], logits, np.array(["%d-%d.wav" % (fold, i) for i in range(4)]),
+            )  # fmt: skip
+            run = make_run(folder / ("fold-%d-seed-%d" % (fold, seed)), predictions, seed=seed, **recipe)
+            (run / "result.json").write_text("{}")
+    (folder / "crossval.json").write_text(settings)
+    return folder
+
+
+SURE = [  # seed 0: 5 of 8 right; seed 1: 5 of 8 right; mean of both above one half: all but fold 2's first clip
+    [[0.9, 0.8, 0.4, 0.7], [0.3, 0.9, 0.4, 0.9]],
+    [[0.4, 0.8, 0.9, 0.4], [0.6, 0.4, 0.8, 0.7]],
+]
+
+
+def test_an_ensemble_of_a_whole_cross_validation_by_hand(tmp_path, capsys):
+    root = written(tmp_path / "cv", [0, 1], SURE)
+    assert main(["report", str(root), "--ensemble", "--out", str(tmp_path / "page")]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("cv, ensemble of 2 seeds: accuracy 87.5 %")
+    figures = json.loads((tmp_path / "page" / "report.json").read_text())
+    assert figures["ensemble"]["members"] == 2 and figures["seeds"] == [0, 1]
+    assert (figures["clips"], figures["sources"], figures["folds"]) == (8, 4, [1, 2])
+    assert figures["accuracy"]["value"] == 7 / 8 and figures["accuracy"]["by_clip"] == list(wilson_interval(7, 8))
+    assert figures["accuracy"]["by_source"][0] >= 0.5 and figures["accuracy"]["by_source"][1] == 1.0
+    assert figures["accuracy_by_fold"] == {"1": 1.0, "2": 0.75} and figures["accuracy_by_seed"] == {}
+    assert figures["confusion"] == [[3, 1, 0], [0, 0, 0], [0, 0, 4]] and figures["best_epoch"] is None
+    assert figures["ensemble_of_seeds"] is None and figures["accuracy_sd_over_seeds"] is None
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert "An ensemble of 2 networks" in page and "By seed" not in page
+    subject = load_subject([root], ensemble=True)
+    assert subject.calibration == CROSS_FITTED
+    means = np.mean(SURE, axis=0).reshape(-1)
+    truth = subject.known.labels
+    np.testing.assert_allclose(np.exp(subject.known.logits)[np.arange(8), truth], means, rtol=1e-5)
+    first = subject.known.folds == 1  # its temperature is that of fold 2's means
+    other = np.log([[mean, 1 - mean] for mean in means[4:]])
+    temperature = fit_temperature(other, np.zeros(4, int))
+    odds = np.log(means[:4] / (1 - means[:4])) / temperature
+    np.testing.assert_allclose(
+        subject.probabilities[first][np.arange(4), truth[first]], 1 / (1 + np.exp(-odds)), rtol=1e-3
+    )
+
+    assert main(["report", str(root), "--out", str(tmp_path / "each")]) == 0
+    each = json.loads((tmp_path / "each" / "report.json").read_text())
+    assert each["ensemble"] is None and each["accuracy"]["value"] == 10 / 16
+    assert each["accuracy_by_seed"] == {"0": 5 / 8, "1": 5 / 8} and each["ensemble_of_seeds"]["accuracy"] == 7 / 8
+    capsys.readouterr()
+    together = ["report", str(root), "--ensemble", "--against", str(root), "--out", str(tmp_path / "page")]
+    assert main(together) == 0 and "against cv: +25.0 points" in capsys.readouterr().out
+    assert main([*together, "--against-ensemble"]) == 0
+    assert "against cv, ensemble of 2 seeds: +0.0 points" in capsys.readouterr().out
+    assert main(["report", str(root), "--against-ensemble"]) == 2
+
+
+def test_cross_validations_of_other_seeds_are_joined_and_of_other_recipes_refused(tmp_path, capsys):
+    first = written(tmp_path / "a", [0], SURE[:1])
+    second = written(tmp_path / "b", [1], SURE[1:])
+    assert load_subject([first, second]).n_clips == 8 and compute_figures(load_subject([first, second]))["seeds"] == [
+        0,
+        1,
+    ]
+    joined = load_subject([first, second], ensemble=True)
+    assert joined.name == "a, b, ensemble of 2 seeds" and joined.members == 2 and len(joined.known.labels) == 8
+    shorter = written(tmp_path / "c", [1], SURE[1:], epochs=3)
+    weighty = written(tmp_path / "d", [1], SURE[1:], settings='{"settings": {"weights": "abc"}}')
+    for other, complaint in (
+        (shorter, "is of another recipe than"),
+        (weighty, "began with other weights"),
+        (written(tmp_path / "e", [0], SURE[:1]), "judges fold 1 with seed 0 a second time"),
+    ):
+        assert main(["report", str(first), str(other)]) == 2
+        assert complaint in capsys.readouterr().err
+    (weighty / "crossval.json").write_text("{")
+    with pytest.raises(TrainerError, match="is damaged"):
+        load_subject([weighty])
+
+
+def test_an_ensemble_that_lacks_seeds_is_refused(tmp_path, capsys):
+    root = written(tmp_path / "cv", [0, 1], SURE)
+    (root / "fold-2-seed-1" / "result.json").unlink()  # not finished
+    assert main(["report", str(root), "--ensemble"]) == 2
+    assert "fold 1: seeds 0, 1; fold 2: seed 0; expected the same seeds for each fold" in capsys.readouterr().err
+    with pytest.raises(TrainerError, match="no ensemble of fold 1: seed 0;"):
+        load_subject([root / "fold-1-seed-0"], ensemble=True)
+
+
+def test_an_ensembles_nested_temperature_comes_from_the_inner_ensembles_of_its_seeds(tmp_path):
+    root = tmp_path / "cv"
+    for seed in (0, 1):
+        for fold in (1, 2, 3):
+            make_run(root / ("fold-%d-seed-%d" % (fold, seed)), make_predictions([fold], seed, scale=9.0), seed=seed)
+        for pair in ([1, 2], [1, 3], [2, 3]):
+            make_run(root / ("inner-%d-%d-seed-%d" % (*pair, seed)), make_predictions(pair, 5 + seed, n=40), seed=seed)
+    for run in root.iterdir():
+        (run / "result.json").write_text("{}")
+    (root / "crossval.json").write_text("{}")
+    subject = load_subject([root], ensemble=True)
+    assert subject.calibration == NESTED
+    inner = [average_predictions([make_predictions([1, fold], 5 + seed, n=40) for seed in (0, 1)]) for fold in (2, 3)]
+    chosen = [(one.logits[one.folds > 1, :-1], one.labels[one.folds > 1]) for one in inner]
+    expected = fit_temperature(*(np.concatenate(arrays) for arrays in zip(*chosen, strict=True)))
+    logits, row = subject.known.logits[0], subject.probabilities[0]
+    assert np.log(row[0] / row[1]) == pytest.approx((logits[0] - logits[1]) / expected, rel=1e-4)
+    (root / "inner-1-2-seed-1" / "result.json").unlink()  # not finished: an inner fold lacks a seed
+    assert load_subject([root], ensemble=True).calibration == CROSS_FITTED
 
 
 def test_networks_without_an_output_of_foreign_sound_are_judged_by_their_energy(tmp_path):

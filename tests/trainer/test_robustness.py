@@ -14,6 +14,7 @@ from trainer.data.waveforms import Waveforms
 from trainer.effects import (
     add_click,
     add_noise,
+    band_limit,
     cut_off,
     draw_street,
     heard_rms,
@@ -77,6 +78,15 @@ def test_low_pass_passes_below_and_stops_above():
     assert gain_db(lambda x: low_pass(x, RATE, 8000.0), 10500.0) < -25.0
     noise = np.random.default_rng(0).standard_normal(1000)
     np.testing.assert_array_equal(low_pass(noise, 16000, 8000.0), noise)  # a rate without anything above is left alone
+
+
+def test_a_band_limit_leaves_nothing_above_and_all_below():
+    limited = band_limit(tone(2000.0), RATE, 8000.0)
+    np.testing.assert_allclose(limited[1000:-1000], tone(2000.0)[1000:-1000], atol=1e-6)  # no delay
+    assert gain_db(lambda x: band_limit(x, RATE, 8000.0), 7590.0) == pytest.approx(0.0, abs=0.001)
+    for frequency_hz in (8010.0, 9000.0, 10900.0):
+        left = band_limit(tone(frequency_hz).astype(np.float64), RATE, 8000.0)[1000:-1000]
+        assert 20 * np.log10(np.abs(left).max() / 0.1) < -115.0
 
 
 def test_an_echo_decays_by_60_db_in_its_time():

@@ -12,14 +12,14 @@ from __future__ import annotations
 import hashlib
 import json
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 
 from engines.whole_file import write_whole
-from trainer.data.datasets import UNKNOWN_LABEL, Dataset
+from trainer.data.clips import UNKNOWN_LABEL, Clip, Dataset, drop_suffix
 from trainer.errors import TrainerError
 from trainer.evaluate import Predictions, name_clips
 from trainer.metrics import softmax
@@ -117,20 +117,15 @@ class Store:
 
     def write_clips(self, data: Dataset, labels: list[str]) -> None:
         """Write the clips of a data set, or check that they are those which are there.  Raises TrainerError."""
-        folds: dict[str, dict[str, list[Any]]] = {}
-        for clip in data.clips:
-            if clip.category in labels:
-                fold = folds.setdefault(str(clip.fold), {"names": [], "labels": [], "sources": []})
-                fold["names"].append(clip.path.stem)
-                fold["labels"].append(labels.index(clip.category))
-                fold["sources"].append(clip.source_id)
-        values = {"schema": SCHEMA, "data": data.name, "labels": labels, "folds": folds}
+        values = _list_clips(data, labels, lambda clip: drop_suffix(clip.name))
         path = self.folder / _slug(data.name) / CLIPS_NAME
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path, values)
-        elif _read(path) != values:
+        there = _read(path) if path.is_file() else None
+        if there == values:
+            return
+        # an earlier commit named own recordings by their files alone: the same clips, in the same order
+        if there not in (None, _list_clips(data, labels, lambda clip: clip.path.stem)):
             raise TrainerError("%s lists other clips than %s has here; give another --results" % (path, data.name))
+        _write(path, values)
 
     def read_clips(self, data: str) -> dict[str, Any]:
         """The clips of a data set.  Raises TrainerError."""
@@ -215,12 +210,24 @@ def compact_answers(predictions: Predictions, clips: dict[str, Any], fold: int) 
     """
     of_fold = clips["folds"][str(fold)]
     known = predictions.select(predictions.labels != UNKNOWN_LABEL)
-    if [Path(name).stem for name in name_clips(known).tolist()] != of_fold["names"]:
+    if [drop_suffix(name) for name in name_clips(known).tolist()] != of_fold["names"]:
         raise TrainerError("a run judged other clips of fold %d than the data set has; was it changed?" % fold)
     probabilities = softmax(known.logits[:, : len(clips["labels"])].astype(np.float64))
     truth = np.array(of_fold["labels"])
     shares = np.rint(1000 * probabilities[np.arange(len(truth)), truth]).astype(int)
     return probabilities.argmax(axis=1).tolist(), shares.tolist()
+
+
+def _list_clips(data: Dataset, labels: list[str], name_of: Callable[[Clip], str]) -> dict[str, Any]:
+    """What clips.json holds."""
+    folds: dict[str, dict[str, list[Any]]] = {}
+    for clip in data.clips:
+        if clip.category in labels:
+            fold = folds.setdefault(str(clip.fold), {"names": [], "labels": [], "sources": []})
+            fold["names"].append(name_of(clip))
+            fold["labels"].append(labels.index(clip.category))
+            fold["sources"].append(clip.source_id)
+    return {"schema": SCHEMA, "data": data.name, "labels": labels, "folds": folds}
 
 
 def digest_code(*, teaching: bool = False) -> str:

@@ -47,6 +47,11 @@ def plan_runs(arguments: argparse.Namespace) -> dict[Cell, Plan]:
     base = build_recipe(arguments, seed=0)
     for path in arguments.data:
         data = read_dataset(path)
+        if data.name in {cell.data for cell in plans}:
+            raise TrainerError(
+                "--data %s is a second data set of the name %s, by which results are kept: rename its folder, or "
+                "ablate it by itself with another --results" % (path, data.name)
+            )
         other = None if foreign is None or foreign.name == data.name else foreign
         folds = [fold for fold in data.folds if not arguments.folds or fold in arguments.folds]
         if not folds:

@@ -14,16 +14,9 @@ from trainer.data.datasets import Dataset
 from trainer.data.waveforms import read_waveforms
 from trainer.ensemble import average_predictions
 from trainer.errors import TrainerError
-from trainer.evaluate import (
-    Predictions,
-    join_predictions,
-    load_averaged_model,
-    load_predictions,
-    predict,
-    save_predictions,
-)
+from trainer.evaluate import Predictions, join_predictions, load_averaged_model, predict, save_predictions
+from trainer.evaluated_runs import check_ensemble, check_once, check_one_kind, load_run, read_judge
 from trainer.report.figures import compare_best_epoch
-from trainer.report.subject import load_run
 from trainer.run import read_datasets, read_record, select_clips
 
 
@@ -56,15 +49,18 @@ def execute(arguments: argparse.Namespace) -> int:
     """Run the command."""
     record = read_record(arguments.run)
     data, foreign = read_datasets(record, arguments.data, arguments.foreign)
+    members, others = ([load_run(path) for path in paths] for paths in (arguments.ensemble, arguments.others))
+    if members or others:  # before listening, which may take long
+        judged = read_judge(arguments.run)
+        check_ensemble([judged, *(run.judge for run in members)])
+        check_one_kind(judged, [run.judge for run in others], hint="expected runs of one recipe, each of other folds")
+        check_once([judged, *(run.judge for run in others)], by_seed=False)
     predictions = judge(arguments.run, data, foreign, device=arguments.device)
-    if arguments.ensemble:
-        _check_labels(arguments.ensemble, record.labels)
-        predictions = average_predictions([predictions, *(load_predictions(run) for run in arguments.ensemble)])
-    _check_labels(arguments.others, record.labels)
-    everything = [predictions, *(load_predictions(other) for other in arguments.others)]
-    figures = measure(join_predictions(everything), record.labels)
-    if not arguments.ensemble:
-        runs = [load_run(run) for run in (arguments.run, *arguments.others)]
+    if members:
+        predictions = average_predictions([predictions, *(run.predictions for run in members)])
+    figures = measure(join_predictions([predictions, *(run.predictions for run in others)]), record.labels)
+    if not members:
+        runs = [load_run(arguments.run), *others]
         known = [int((run.predictions.labels >= 0).sum()) for run in runs]
         figures["best_epoch"] = compare_best_epoch([run.history for run in runs], known)
     json.dump(figures, sys.stdout, indent=1)
@@ -111,9 +107,3 @@ def judge(
             )
     save_predictions(predictions, run)
     return predictions
-
-
-def _check_labels(runs: list[Path], labels: list[str]) -> None:
-    for run in runs:
-        if read_record(run).labels != labels:
-            raise TrainerError("%s knows other labels than the run that is evaluated" % run)

@@ -6,8 +6,11 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+from trainer.errors import TrainerError
+
 UNKNOWN_LABEL = -1  # the index of a clip that belongs to none of the model's classes
 SUFFIXES = (".wav", ".ogg", ".flac")
+SOUND_SUFFIXES = frozenset(SUFFIXES + (".aiff", ".aif", ".mp3", ".opus"))
 
 
 class Clip(NamedTuple):
@@ -17,6 +20,12 @@ class Clip(NamedTuple):
     category: str  # the data set's own class name, in lower case with underscores
     fold: int  # from 1; official where the data set has folds
     source_id: str  # the recording it was cut from (Freesound id): clips of one source are not independent
+    place: str = ""  # of own recordings: path within the data set without suffix; official files' names suffice
+
+    @property
+    def name(self) -> str:
+        """By which predictions know it: one of its own within its data set."""
+        return self.place or self.path.name
 
     @property
     def reserve(self) -> str:
@@ -42,8 +51,31 @@ class Dataset(NamedTuple):
         return sorted({clip.fold for clip in self.clips})
 
 
+def drop_suffix(name: str) -> str:
+    """A clip's name without its file's kind: the same clip, whether a copy holds it as WAV or as Ogg."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot + suffix.lower() in SOUND_SUFFIXES else name
+
+
+def check_names(data: Dataset) -> Dataset:
+    """The data set, if no two of its clips have one name: figures, pairs and ensembles know clips by it.
+
+    Raises:
+        TrainerError: two have.
+    """
+    first: dict[str, Clip] = {}
+    for clip in data.clips:
+        other = first.setdefault(drop_suffix(clip.name), clip)
+        if other is not clip:
+            raise TrainerError(
+                "%s: %s and %s have the same name %s; expected a name of its own for each clip: rename one of them, or "
+                "remove the one that is there twice" % (data.name, other.path, clip.path, drop_suffix(clip.name))
+            )
+    return data
+
+
 def digest_dataset(data: Dataset) -> str:
-    """Of the list of clips, wherever the folder lies: name, class, fold, source."""
+    """Of the list of clips, wherever the folder lies: file, class, fold, source."""
     rows = sorted("%s %s %d %s" % (clip.path.name, clip.category, clip.fold, clip.source_id) for clip in data.clips)
     return hashlib.sha256("\n".join(rows).encode("utf-8")).hexdigest()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from trainer.data.clips import SUFFIXES, UNKNOWN_LABEL, Clip, Dataset
+from trainer.data.clips import SUFFIXES, UNKNOWN_LABEL, Clip, Dataset, check_names
 from trainer.data.own_recordings import read_own_recordings
 from trainer.errors import TrainerError
 
@@ -86,8 +86,12 @@ def list_dataset(root: Path) -> Dataset:
             table of own recordings. `PATH#esc10` takes ESC-10's ten classes out of ESC-50.
 
     Raises:
-        TrainerError: no layout is recognised, or a table cannot be read.
+        TrainerError: no layout is recognised, a table cannot be read, or two clips have one name.
     """
+    return check_names(_list(root))
+
+
+def _list(root: Path) -> Dataset:
     if str(root).endswith(ESC10_SUFFIX):
         return list_esc10(Path(str(root)[: -len(ESC10_SUFFIX)]))
     root = Path(root)

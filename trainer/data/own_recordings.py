@@ -4,6 +4,9 @@
     siren/monday-morning/03.wav     a piece of the recording `monday-morning`, whichever class its other pieces have
     recordings.csv                  columns path and label, and where they are known fold and source
 
+A clip's name is its path within the folder without suffix (`siren/monday-morning/03`): `horn/1.wav` and `siren/1.wav`
+are two clips.
+
 Where no folds are given they are made by source: a recording is never split over training and test. Another recording
 more or less may change them; `soundclr-train data DIR --write-table recordings.csv` keeps them.
 """
@@ -12,17 +15,17 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import posixpath
 import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
 from engines.bundle import LABEL
-from trainer.data.clips import SUFFIXES, Clip, Dataset
+from trainer.data.clips import SOUND_SUFFIXES, Clip, Dataset, drop_suffix
 from trainer.errors import TrainerError
 
 TABLE_NAME = "recordings.csv"
 _MOST_FOLDS, _FEWEST_FOLDS = 5, 2
-_SOUND = frozenset(SUFFIXES + (".aiff", ".aif", ".mp3", ".opus"))
 
 
 def read_own_recordings(root: Path) -> Dataset | None:
@@ -80,12 +83,13 @@ def make_folds(clips: list[Clip]) -> list[Clip]:
 
 def _read_folders(root: Path) -> Dataset | None:
     clips: list[Clip] = []
-    for path in sorted(path for path in root.glob("*/**/*") if path.suffix.lower() in _SOUND and path.is_file()):
+    found = (path for path in root.glob("*/**/*") if path.suffix.lower() in SOUND_SUFFIXES and path.is_file())
+    for path in sorted(found):
         parts = path.relative_to(root).parts
         if parts[0].startswith("."):
             continue
         source = "/".join(parts[1:-1]) if len(parts) > 2 else "%s/%s" % (parts[0], path.stem)
-        clips.append(Clip(path, _name_class(parts[0], path), 0, source))
+        clips.append(Clip(path, _name_class(parts[0], path), 0, source, drop_suffix("/".join(parts))))
     if not clips:
         return None
     classes = [entry.name for entry in sorted(root.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
@@ -124,9 +128,14 @@ def _clip_from_row(row: dict[str, str], number: int, table: Path) -> Clip:
             % (table, number, name, label, fold)
         )
     path = table.parent / name
-    return Clip(
-        path, _name_class(label, path), int(fold or 0), row.get("source") or Path(name).with_suffix("").as_posix()
-    )
+    source = row.get("source") or Path(name).with_suffix("").as_posix()
+    return Clip(path, _name_class(label, path), int(fold or 0), source, _place(name, table.parent))
+
+
+def _place(name: str, folder: Path) -> str:
+    """A table's path from the folder on, however it is written, without suffix."""
+    path = Path(name)
+    return drop_suffix(_relative(path, folder) if path.is_absolute() else posixpath.normpath(path.as_posix()))
 
 
 def _name_class(name: str, path: Path) -> str:

@@ -9,8 +9,9 @@ import numpy as np
 
 from trainer.errors import TrainerError
 from trainer.evaluate import name_clips
-from trainer.metrics import bootstrap_interval, confusion_counts, macro_f1
-from trainer.report.subject import Subject, ensemble_of_seeds
+from trainer.evaluated_runs import check_same_clips
+from trainer.metrics import bootstrap_interval, confusion_counts, macro_f1, softmax
+from trainer.report.subject import Subject
 
 _DRAWS = 2000
 
@@ -31,19 +32,25 @@ def compare_subjects(first: Subject, second: Subject) -> dict[str, Any]:
     mean of their probabilities.
 
     Raises:
-        TrainerError: other labels, or no clip in common.
+        TrainerError: other labels or data sets, or no clip in common.
     """
-    if first.labels != second.labels:
-        raise TrainerError("%s and %s know other labels; expected the same" % (first.name, second.name))
+    check_same_clips(second.runs[0].judge, first.runs[0].judge)
     ours, theirs = _rights_by_clip(first), _rights_by_clip(second)
     common = sorted(set(ours) & set(theirs))
     if not common:
-        raise TrainerError("%s and %s judged no clip in common" % (first.name, second.name))
+        raise TrainerError(
+            "%s and %s judged no clip in common; expected runs that held out the same folds" % (first.name, second.name)
+        )
     sources = _sources_by_clip(first)
     difference = np.array([ours[name] - theirs[name] for name in common])
     drawn = [sources[name] for name in common]
     answers = [_answers_by_clip(subject) for subject in (first, second)]
-    truth = np.array([answers[0][name][1] for name in common])
+    truth, other = (np.array([one[name][1] for name in common]) for one in answers)
+    if (truth != other).any():
+        raise TrainerError(
+            "%s and %s give the same clips different labels; evaluate their runs again on one data set"
+            % (first.name, second.name)
+        )
     said = [np.array([one[name][0] for name in common]) for one in answers]
 
     def macro_difference(rows: np.ndarray) -> float:
@@ -89,10 +96,9 @@ def _sources_by_clip(subject: Subject) -> dict[str, str]:
 
 
 def _answers_by_clip(subject: Subject) -> dict[str, tuple[int, int]]:
-    """One answer and the truth for each clip."""
-    judged = ensemble_of_seeds(subject) or subject.known
-    answers = judged.logits[:, : len(subject.labels)].argmax(axis=1)
-    return {
-        name: (int(answer), int(label))
-        for name, answer, label in zip(name_clips(judged).tolist(), answers, judged.labels, strict=True)
-    }
+    """One answer, of the mean of all seeds' probabilities, and the truth for each clip."""
+    names, first, place = np.unique(name_clips(subject.known), return_index=True, return_inverse=True)
+    probabilities = np.zeros((len(names), len(subject.labels)))
+    np.add.at(probabilities, place, softmax(subject.known.logits.astype(np.float64))[:, : len(subject.labels)])
+    answers, truth = probabilities.argmax(axis=1).tolist(), subject.known.labels[first].tolist()
+    return dict(zip(names.tolist(), zip(answers, truth, strict=True), strict=True))

@@ -47,7 +47,8 @@ def compute_figures(subject: Subject) -> dict[str, Any]:
         "epoch": "last",
         "runs": [str(run.path.name) for run in subject.runs],
         "folds": sorted({int(fold) for fold in subject.known.folds}),
-        "seeds": sorted({int(seed) for seed in subject.seeds}),
+        "seeds": sorted({run.seed for run in subject.runs}),
+        "ensemble": _describe_ensemble(subject),
         "clips": n_clips,
         "sources": len(set(sources)),
         "accuracy": {
@@ -60,12 +61,10 @@ def compute_figures(subject: Subject) -> dict[str, Any]:
             "by_source": _interval(lambda i: macro_f1(confusion_counts(predicted[i], truth[i], n_labels)), sources),
         },
         "accuracy_by_fold": _by(right, subject.known.folds),
-        "accuracy_by_seed": _by(right, subject.seeds),
+        "accuracy_by_seed": _by(right, subject.seeds) if subject.members == 1 else {},
         "accuracy_sd_over_seeds": _spread(right, subject.seeds),
         "ensemble_of_seeds": _ensemble_figures(subject),
-        "best_epoch": compare_best_epoch(
-            [run.history for run in subject.runs], [int((run.predictions.labels >= 0).sum()) for run in subject.runs]
-        ),
+        "best_epoch": _best_epoch(subject),
         "classes": _class_figures(subject, predicted, confusion),
         "confusion": confusion.tolist(),
         "calibration": _calibration_figures(subject, sources),
@@ -192,6 +191,21 @@ def _ensemble_figures(subject: Subject) -> dict[str, Any] | None:
         "by_clip": list(wilson_interval(int(right.sum()), len(right))),
         "by_source": _interval(lambda i: float(right[i].mean()), list(joined.source_ids)),
     }
+
+
+def _describe_ensemble(subject: Subject) -> dict[str, Any] | None:
+    """What judges where it is no single network; None where each network judges for itself."""
+    if subject.members == 1:
+        return None
+    return {"members": subject.members, "rule": "each fold by the mean of the probabilities of its seeds' networks"}
+
+
+def _best_epoch(subject: Subject) -> dict[str, Any] | None:
+    """None also of an ensemble: no epoch of it was judged."""
+    if subject.members > 1:
+        return None
+    clips = [int((run.predictions.labels >= 0).sum()) for run in subject.runs]
+    return compare_best_epoch([run.history for run in subject.runs], clips)
 
 
 def compare_best_epoch(histories: Sequence[Sequence[dict[str, float]]], clips: Sequence[int]) -> dict[str, Any] | None:

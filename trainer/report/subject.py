@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from engines.foreignness import foreignness
-from trainer.checkpoint import load_checkpoint
-from trainer.crossval import SETTINGS_NAME, is_done
+from trainer.crossval import SETTINGS_NAME, is_done, list_runs, read_settings
 from trainer.data.datasets import UNKNOWN_LABEL
-from trainer.ensemble import average_predictions
+from trainer.ensemble import average_predictions, average_seeds, list_seeds
 from trainer.errors import TrainerError
-from trainer.evaluate import Predictions, join_predictions, load_predictions, name_clips
-from trainer.fit import CHECKPOINT_NAME
+from trainer.evaluate import Predictions, join_predictions, name_clips
+from trainer.evaluated_runs import Run, check_once, check_one_kind, load_run
 from trainer.metrics import fit_temperature, softmax
-from trainer.run import RunRecord, read_record
 
 NESTED = "nested: each fold's temperature from runs that trained neither on it nor on the clips it was fitted to"
 CROSS_FITTED = (
@@ -28,23 +25,11 @@ CROSS_FITTED = (
 UNCALIBRATED = "none: temperature 1, since a single held-out fold leaves nothing to fit it on"
 
 
-class Run(NamedTuple):
-    """One evaluated run."""
-
-    path: Path
-    record: RunRecord
-    recipe: dict[str, Any]
-    history: list[dict[str, float]]  # one entry an epoch
-    predictions: Predictions
-
-    @property
-    def seed(self) -> int:
-        """Of its recipe."""
-        return int(self.recipe["seed"])
-
-
 class Subject(NamedTuple):
-    """The known clips that a set of runs judged, a row for each clip and seed, and the foreign ones."""
+    """The known clips that a set of runs judged, a row for each clip and seed, and the foreign ones.
+
+    Where the runs are judged as an ensemble, a clip has one row: the mean of its seeds' probabilities.
+    """
 
     name: str
     data: str
@@ -56,6 +41,7 @@ class Subject(NamedTuple):
     calibration: str  # how
     foreign_scores: np.ndarray  # float64 [M]: known rows, then foreign rows; higher is more foreign
     foreign: Predictions  # the foreign rows
+    members: int = 1  # networks whose mean of probabilities judges each clip; 1: each network for itself
 
     @property
     def n_clips(self) -> int:
@@ -63,25 +49,51 @@ class Subject(NamedTuple):
         return len(set(name_clips(self.known).tolist()))
 
 
-def load_subject(paths: Sequence[Path], *, name: str = "") -> Subject:
+def load_subject(paths: Sequence[Path], *, name: str = "", ensemble: bool = False) -> Subject:
     """Join evaluated runs: other folds, other seeds, one recipe. A folder of `crossval` stands for its runs.
 
+    Args:
+        ensemble: judge each fold by the mean of its seeds' probabilities, rather than each network for itself.
+
     Raises:
-        TrainerError: a run is not evaluated, is of other labels or another recipe, or judges what another one does.
+        TrainerError: a run is not evaluated, is of other labels, data sets or outputs or another recipe, or judges
+            what another one does; or an ensemble lacks seeds.
     """
     outer, inner = _expand([Path(path) for path in paths])
-    runs = [load_run(path) for path in outer]
-    _check_alike(runs)
+    runs, inner_runs = [load_run(path) for path in outer], [load_run(path) for path in inner]
+    judges = [run.judge for run in runs]
+    check_one_kind(judges[0], [*judges[1:], *(run.judge for run in inner_runs)], hint="compare them with --against")
+    check_once(judges, by_seed=True)
+    name = name or ", ".join(path.name for path in map(Path, paths))
+    if not ensemble:
+        return _join(name, runs, inner_runs)
+    # an inner fold's ensemble may only calibrate that of the same seeds
+    complete = set(list_seeds(inner_runs).values()) == set(list_seeds(runs).values())
+    subject = _join(name, average_seeds(runs), average_seeds(inner_runs) if complete else [])
+    members = len({run.seed for run in runs})
+    return subject._replace(name="%s, ensemble of %d seeds" % (name, members), runs=runs, members=members)
+
+
+def ensemble_of_seeds(subject: Subject) -> Predictions | None:
+    """Each fold judged by the mean of its seeds' networks; None where there is one seed, or a fold lacks one."""
+    seeds = np.unique(subject.seeds)
+    cells = {(int(fold), int(seed)) for fold, seed in zip(subject.known.folds, subject.seeds, strict=True)}
+    if len(seeds) < 2 or len(cells) < len(seeds) * len(np.unique(subject.known.folds)):
+        return None
+    return average_predictions([subject.known.select(subject.seeds == seed) for seed in seeds])
+
+
+def _join(name: str, runs: list[Run], inner: list[Run]) -> Subject:
     parts = [(run, run.predictions.select(run.predictions.labels != UNKNOWN_LABEL)) for run in runs]
     parts = [(run, part._replace(names=name_clips(part))) for run, part in parts]
     known = join_predictions([part for _, part in parts])
     seeds = np.concatenate([np.full(len(part.labels), run.seed) for run, part in parts])
     foreign = join_predictions([run.predictions.select(run.predictions.labels == UNKNOWN_LABEL) for run in runs])
     n_labels = len(runs[0].record.labels)
-    temperatures, calibration = _fit_temperatures(known, seeds, [load_run(path) for path in inner], n_labels)
+    temperatures, calibration = _fit_temperatures(known, seeds, inner, n_labels)
     method = "reject_logit" if known.logits.shape[1] > n_labels else "energy"
     return Subject(
-        name or ", ".join(path.name for path in map(Path, paths)),
+        name,
         runs[0].record.data,
         runs[0].record.labels,
         runs,
@@ -94,47 +106,22 @@ def load_subject(paths: Sequence[Path], *, name: str = "") -> Subject:
     )
 
 
-def load_run(path: Path) -> Run:
-    """Read an evaluated run.  Raises TrainerError."""
-    record, state = read_record(path), load_checkpoint(path / CHECKPOINT_NAME)
-    return Run(path, record, json.loads(state["recipe"]), state.get("history", []), load_predictions(path))
-
-
-def ensemble_of_seeds(subject: Subject) -> Predictions | None:
-    """Each fold judged by the mean of its seeds' networks; None where there is one seed."""
-    if len(np.unique(subject.seeds)) < 2:
-        return None
-    parts = [subject.known.select(subject.seeds == seed) for seed in np.unique(subject.seeds)]
-    return average_predictions(parts)
-
-
 def _expand(paths: list[Path]) -> tuple[list[Path], list[Path]]:
-    outer, inner = [], []
-    for path in paths:
-        if (path / SETTINGS_NAME).is_file():
-            outer += sorted(run for run in path.glob("fold-*") if is_done(run))
-            inner += sorted(run for run in path.glob("inner-*") if is_done(run))
-        else:
-            outer.append(path)
-    if not outer:
-        raise TrainerError("%s holds no evaluated run" % ", ".join(map(str, paths)))
+    outer = [run for path in paths for run in list_runs(path)]
+    folders = [path for path in paths if (path / SETTINGS_NAME).is_file()]
+    inner = [run for folder in folders for run in sorted(folder.glob("inner-*")) if is_done(run)]
+    _check_weights(folders)
     return outer, inner
 
 
-def _check_alike(runs: list[Run]) -> None:
-    first = runs[0]
-    judged: set[tuple[int, int]] = set()
-    for run in runs:
-        same = {**run.recipe, "seed": 0} == {**first.recipe, "seed": 0} and run.record.labels == first.record.labels
-        if not same or run.record.data != first.record.data:
+def _check_weights(folders: Sequence[Path]) -> None:
+    """Did these cross-validations begin with the same weights?  No recipe tells."""
+    given = {folder: read_settings(folder).get("weights", "") for folder in folders}
+    for folder, weights in given.items():
+        if weights != given[folders[0]]:
             raise TrainerError(
-                "%s was trained with other labels or another recipe than %s; compare them with --against"
-                % (run.path, first.path)
+                "%s began with other weights (--weights) than %s; compare them with --against" % (folder, folders[0])
             )
-        here = {(fold, run.seed) for fold in run.record.hold_out_folds}
-        if here & judged:
-            raise TrainerError("%s judges fold and seed %s a second time" % (run.path, sorted(here & judged)))
-        judged |= here
 
 
 def _fit_temperatures(known: Predictions, seeds: np.ndarray, inner: list[Run], n_labels: int) -> tuple[np.ndarray, str]:
