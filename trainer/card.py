@@ -105,7 +105,7 @@ def _foreign(decision: DecisionParameters, metrics: dict[str, Any]) -> list[str]
     if not foreign:
         return [
             "",
-            "No foreign sound was judged: how well it is rejected is unknown. A window is rejected where its %s score "
+            "Foreign sound: none was judged by these runs, so that these figures do not say how well it is rejected. A window is rejected where its %s score "
             "exceeds that of nine tenths of the known clips. Temperature %.3f."
             % (decision.foreign.method.replace("_", " "), decision.temperature),
         ]

@@ -69,7 +69,9 @@ def test_predictions_that_know_two_clips_by_one_name_are_to_be_made_again(tmp_pa
     with pytest.raises(TrainerError, match=r"20 clips as 1\.wav.*soundclr-train evaluate"):
         load_predictions(tmp_path)
     save_predictions(given._replace(labels=given.labels[:-1]), tmp_path)
-    with pytest.raises(TrainerError, match=r"predictions\.npz cannot be read \(its arrays do not run over the same clips"):
+    with pytest.raises(
+        TrainerError, match=r"predictions\.npz cannot be read \(its arrays do not run over the same clips"
+    ):
         load_predictions(tmp_path)
 
 
