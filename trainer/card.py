@@ -105,8 +105,8 @@ def _foreign(decision: DecisionParameters, metrics: dict[str, Any]) -> list[str]
     if not foreign:
         return [
             "",
-            "Foreign sound: none was judged by these runs, so that these figures do not say how well it is rejected. A window is rejected where its %s score "
-            "exceeds that of nine tenths of the known clips. Temperature %.3f."
+            "Foreign sound: none was judged by these runs, so that these figures do not say how well it is rejected. "
+            "A window is rejected where its %s score exceeds that of nine tenths of the known clips. Temperature %.3f."
             % (decision.foreign.method.replace("_", " "), decision.temperature),
         ]
     named = ", ".join("%s %.2f" % item for item in sorted(foreign["auroc_by_category"].items()))

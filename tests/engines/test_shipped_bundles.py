@@ -12,8 +12,8 @@ ENGINES = Path(__file__).resolve().parent.parent.parent / "engines"
 SHIPPED = sorted(path.parent for path in ENGINES.glob("*/manifest.json"))
 
 
-def test_the_urban_bundle_ships():
-    assert "urban" in [path.name for path in SHIPPED]
+def test_both_bundles_ship():
+    assert [path.name for path in SHIPPED] == ["esc10", "urban"]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
