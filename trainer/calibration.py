@@ -15,7 +15,7 @@ import numpy as np
 from engines.bundle import DecisionParameters, ForeignRule
 from engines.foreignness import foreign_probability, foreignness
 from trainer.data.datasets import UNKNOWN_LABEL
-from trainer.evaluate import Predictions, join_predictions
+from trainer.evaluate import Predictions, join_predictions, name_clips
 from trainer.metrics import (
     accuracy,
     auroc,
@@ -119,6 +119,8 @@ def measure(predictions: Predictions, labels: list[str]) -> dict[str, Any]:
 def measure_rejection(parts: Sequence[Predictions], n_labels: int) -> dict[str, float] | None:
     """What the rejection rule does to clips that had no say in it: chosen on the other runs, judged on each run's own.
 
+    A foreign clip that several runs held out has no say where it is judged.
+
     Args:
         parts: of each run, with the folds and the foreign categories that it held out.
 
@@ -127,7 +129,8 @@ def measure_rejection(parts: Sequence[Predictions], n_labels: int) -> dict[str, 
     """
     rejected: dict[bool, list[np.ndarray]] = {True: [], False: []}
     for i, part in enumerate(parts):
-        others = [other for j, other in enumerate(parts) if j != i]
+        judged = set(name_clips(part)[part.labels == UNKNOWN_LABEL].tolist())
+        others = [_drop_foreign(other, judged) for j, other in enumerate(parts) if j != i]
         if not others:
             return None
         rule = choose_foreign_rule(join_predictions(others), n_labels).rule
@@ -136,6 +139,10 @@ def measure_rejection(parts: Sequence[Predictions], n_labels: int) -> dict[str, 
             rows.append(over[(part.labels == UNKNOWN_LABEL) == is_foreign])
     known, foreign = (np.concatenate(rejected[is_foreign]) for is_foreign in (False, True))
     return {"known": float(known.mean()), "foreign": float(foreign.mean())} if len(foreign) and len(known) else None
+
+
+def _drop_foreign(part: Predictions, names: set[str]) -> Predictions:
+    return part.select((part.labels != UNKNOWN_LABEL) | ~np.isin(name_clips(part), sorted(names)))
 
 
 def _cross_fitted_probabilities(logits: np.ndarray, truth: np.ndarray, folds: np.ndarray) -> np.ndarray:
@@ -172,7 +179,7 @@ def _measure_foreign(predictions: Predictions, n_labels: int) -> dict[str, Any]:
         for name in categories
     }
     return {
-        "clips": int(is_foreign.sum()),
+        "clips": len(set(name_clips(predictions.select(is_foreign)).tolist())),
         "auroc": auroc(x, is_foreign),
         "auroc_by_category": by_category,
         "auroc_energy": auroc(foreignness(predictions.logits, "energy", n_labels), is_foreign),

@@ -113,8 +113,8 @@ def _foreign(decision: DecisionParameters, metrics: dict[str, Any]) -> list[str]
     return [
         "",
         "Foreign sound (categories that the judging run never saw in any role; %d clips): AUROC against known "
-        "clips %.3f (energy score for comparison: %.3f). By category: %s. Temperature %.3f; a window is rejected "
-        "from foreign = %.2f on, where a tenth of the known clips is. %s"
+        "clips %.3f, the runs' scores pooled (energy score for comparison: %.3f). By category: %s. Temperature %.3f; a "
+        "window is rejected from foreign = %.2f on, where a tenth of the known clips is. %s"
         % (
             foreign["clips"],
             foreign["auroc"],

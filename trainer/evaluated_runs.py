@@ -119,6 +119,7 @@ def check_one_kind(first: Judge, others: Sequence[Judge], *, hint: str, any_seed
             or _tell_outputs(judge, first)
             or _tell_foreign(judge, first, str.__eq__)
             or _tell_recipe(judge, first, any_seed=any_seed)
+            or _tell_weights(judge, first)
         )
         if differing:
             raise TrainerError("%s; %s" % (differing, hint))
@@ -195,6 +196,14 @@ def _tell_foreign(judge: Judge, first: Judge, alike: Callable[[str, str], bool])
         first.path,
         other.foreign_data or "nothing",
     )
+
+
+def _tell_weights(judge: Judge, first: Judge) -> str:
+    """Whether their backbones began with other files; records of an earlier version do not tell."""
+    known = judge.record.folds and first.record.folds
+    if not known or judge.record.weights == first.record.weights:
+        return ""
+    return "%s began with other weights (--weights) than %s" % (judge.path, first.path)
 
 
 def _tell_recipe(judge: Judge, first: Judge, *, any_seed: bool) -> str:

@@ -72,6 +72,15 @@ def choose_foreign(
     return ForeignTest(known, usable, _common_band_hz(listener, known, usable), left_out)
 
 
+def choose_alike(
+    listeners: Sequence[Listener], data: Dataset, foreign: Dataset, *, folds: list[int], skip: Sequence[str]
+) -> list[ForeignTest]:
+    """As `choose_foreign` for each of several networks, all within the band that the narrowest of them leaves."""
+    tests = [choose_foreign(listener, data, foreign, folds=folds, skip=skip) for listener in listeners]
+    limit_hz = min(test.band_limit_hz for test in tests)
+    return [test._replace(band_limit_hz=limit_hz) for test in tests]
+
+
 def find_unmet(
     listener: Listener, data: Dataset, foreign: Dataset, *, skip: Sequence[str]
 ) -> tuple[list[Clip], Counter[str]]:
@@ -150,7 +159,7 @@ def describe_judged(parts: Sequence[Judged], *, fill_silence: bool) -> dict[str,
         "known_sources": len({clip.source_id for clip in known}),
         "foreign_clips": len(set(foreign)),
         "foreign_sources": len({clip.source_id for clip in foreign}),
-        "band_limit_hz": min(part.test.band_limit_hz for part in parts),
+        "band_limit_hz": parts[0].test.band_limit_hz,
         "silence_filled": fill_silence,
         "left_out": dict(left_out),
         **by_score[first],

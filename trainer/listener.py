@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engines.bundle import MANIFEST_NAME, Bundle, load_bundle
+from engines.bundle import MANIFEST_NAME, Bundle, list_shipped, load_bundle
 from engines.frontend import FrontendSpec
 from engines.runtimes import open_runtime
 from engines.streaming import StreamingLogMel
 from trainer.crossval import list_runs
-from trainer.data.clips import Clip, Dataset, share_folds
+from trainer.data.clips import Clip, Dataset, digest_dataset, share_folds
 from trainer.errors import TrainerError
 from trainer.evaluate import load_averaged_model
+from trainer.evaluated_runs import Judge, check_once, check_one_kind
 from trainer.inference import compute_clip_logits, compute_clip_outputs, cut_windows, mean_over_windows
-from trainer.recipe import Recipe
+from trainer.recipe import recipe_to_mapping
 from trainer.run import RECORD_NAME, RunRecord, read_record
 
 Progress = Callable[[int], None]
@@ -48,7 +49,7 @@ class Listener(NamedTuple):
     record: RunRecord | None  # of a run; a bundle has its manifest alone
     bundle: Bundle | None
     listen: Callable[[list[np.ndarray], Progress], np.ndarray]  # clips at the spec's rate -> mean logits [N, outputs]
-    recipe: Recipe | None = None  # of a run
+    judge: Judge | None = None  # of a run: what decides whether its answers belong with another one's
     embed_clips: Callable[[list[np.ndarray]], np.ndarray] | None = None  # of a run: as `listen` -> [N, D]
 
     def embed(self, clips: list[np.ndarray]) -> np.ndarray:
@@ -61,6 +62,7 @@ class Listener(NamedTuple):
         """The clips of known classes that a run learnt from.  Raises TrainerError for a bundle, or other data."""
         if self.record is None or self.record.data != data.name:
             raise TrainerError("%s is no run on %s; name one for its nearest neighbours" % (self.name, data.name))
+        _check_digest(self.record, data)
         held = self.record.hold_out_folds
         return [clip for clip in data.clips if clip.fold not in held and clip.category in self.labels]
 
@@ -81,6 +83,7 @@ class Listener(NamedTuple):
 
     def _held_out(self, data: Dataset, folds: list[int]) -> list[int]:
         if self.record is not None and share_folds(data.name, self.record.data):
+            _check_digest(self.record, data)
             trained = sorted(set(folds) - set(self.record.hold_out_folds))
             if trained or not self.record.hold_out_folds:
                 raise TrainerError(
@@ -99,18 +102,27 @@ class Listener(NamedTuple):
 
 
 def open_listener(path: Path, *, device: str = "cpu", threads: int = 1) -> Listener:
-    """Open a finished run (torch) or a bundle (ONNX Runtime, with the node's own front end).
+    """Open a finished run (torch) or a bundle (ONNX Runtime, with the node's own front end), a shipped one by its name.
 
     Raises:
         TrainerError: the folder is neither, or the run is not finished.
         BundleError: the bundle is damaged.
     """
     path = Path(path)
-    if (path / MANIFEST_NAME).is_file():
+    if (path / MANIFEST_NAME).is_file() or (str(path) in list_shipped() and not path.exists()):
         return _open_bundle(path, threads)
     if (path / RECORD_NAME).is_file():
         return _open_run(path, device)
     raise TrainerError("%s is neither a run (%s) nor a bundle (%s)" % (path, RECORD_NAME, MANIFEST_NAME))
+
+
+def _check_digest(record: RunRecord, data: Dataset) -> None:
+    """Folds of one's own recordings move with each new one.  Raises TrainerError."""
+    if record.data == data.name and record.data_digest not in ("", digest_dataset(data)):
+        raise TrainerError(
+            "%s lists other clips, folds or sources than when the run was begun: clips that it trained on may lie in a "
+            "fold that it held out; give the data set as it was, or train again" % data.name
+        )
 
 
 def open_listeners(paths: Sequence[Path], *, device: str = "cpu", threads: int = 1) -> list[Listener]:
@@ -124,33 +136,13 @@ def open_listeners(paths: Sequence[Path], *, device: str = "cpu", threads: int =
     """
     expanded = [run for path in paths for run in list_runs(path)]
     listeners = [open_listener(path, device=device, threads=threads) for path in expanded]
-    judged: dict[tuple[int, int], Path] = {}
-    for path, listener in zip(expanded, listeners, strict=True):
-        if len(listeners) > 1:
-            _check_alike(listener, listeners[0], path, expanded[0])
-            for cell in _cells(listener):
-                if cell in judged:
-                    raise TrainerError("%s judges fold %d and seed %d as %s does" % (path, *cell, judged[cell]))
-                judged[cell] = path
+    if len(listeners) > 1:
+        judges = [listener.judge for listener in listeners if listener.judge is not None]
+        if len(judges) < len(listeners):
+            raise TrainerError("%s: a bundle is judged alone, runs of one recipe together" % ", ".join(map(str, paths)))
+        check_one_kind(judges[0], judges[1:], hint="judge them apart, or name them with --against")
+        check_once(judges, by_seed=True)
     return listeners
-
-
-def _check_alike(one: Listener, first: Listener, path: Path, first_path: Path) -> None:
-    if one.recipe is None or first.recipe is None or one.record is None or first.record is None:
-        raise TrainerError("%s and %s: a bundle is judged alone, runs of one recipe together" % (first_path, path))
-    same = one.recipe._replace(seed=0) == first.recipe._replace(seed=0)
-    if not same or one.labels != first.labels or one.record.data != first.record.data:
-        raise TrainerError(
-            "%s was trained with other labels, data or another recipe than %s; compare them with --against"
-            % (path, first_path)
-        )
-
-
-def _cells(listener: Listener) -> list[tuple[int, int]]:
-    """Fold and seed of all that a run judges."""
-    if listener.recipe is None or listener.record is None:
-        return []
-    return [(fold, listener.recipe.seed) for fold in listener.record.hold_out_folds]
 
 
 def _open_run(path: Path, device: str) -> Listener:
@@ -164,7 +156,8 @@ def _open_run(path: Path, device: str) -> Listener:
         return compute_clip_outputs(model, clips, recipe.frontend, recipe.short_clip, device=device)[1]
 
     record = read_record(path)
-    return Listener(path.name, labels, recipe.frontend, recipe.short_clip, "torch", record, None, listen, recipe, embed)
+    judge = Judge(path, record, recipe_to_mapping(recipe), len(model.classifier.weight))
+    return Listener(path.name, labels, recipe.frontend, recipe.short_clip, "torch", record, None, listen, judge, embed)
 
 
 def _open_bundle(path: Path, threads: int) -> Listener:

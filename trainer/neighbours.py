@@ -6,7 +6,7 @@ import numpy as np
 
 from trainer.errors import TrainerError
 
-NEIGHBOUR = 10  # the one whose distance counts: about a hundredth of a few thousand clips
+NEIGHBOUR = 10  # the one whose distance counts: one strange clip among those trained on is not enough
 _ROWS = 1024  # compared at a time
 
 

@@ -152,15 +152,14 @@ def measure_robustness(
     pairs = _pair(clips, np.random.default_rng((seed, zlib.crc32(b"mixed"))))
     pairs_right = _hear_mixed(listener, clips, filled, pairs)
     progress(len(conditions) + 1)
-    paths, sources = [str(clip.path) for clip in clips.clips], [clip.source_id for clip in clips.clips]
-    firsts = [first for first, _ in pairs]
+    sources = [clip.source_id for clip in clips.clips]
     return Answers(
         [(condition.name, condition.text) for condition in conditions],
-        paths,
+        names,
         sources,
         right,
-        [paths[first] for first in firsts],
-        [sources[first] for first in firsts],
+        ["%s + %s" % (names[first], names[second]) for first, second in pairs],
+        [sources[first] for first, _ in pairs],
         pairs_right,
     )
 

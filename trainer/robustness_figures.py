@@ -21,8 +21,8 @@ class Answers(NamedTuple):
     clips: list[str]  # length N, each different
     sources: list[str]  # length N: the recording that each clip was cut from
     right: np.ndarray  # float64 [C, N]
-    pair_clips: list[str]  # length P: the first clip of each mixed pair
-    pair_sources: list[str]  # length P
+    pair_clips: list[str]  # length P: both clips of each mixed pair
+    pair_sources: list[str]  # length P: of each pair's first clip
     pairs_right: np.ndarray  # float64 [2, P]: both in the top two; the best is one of them
 
 

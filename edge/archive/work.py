@@ -31,8 +31,7 @@ def settings_from_config(config: Config, bundle: Path, calibration: Optional[Cal
     Raises:
         EngineError: the bundle is not whole.
     """
-    bundle = Path(bundle).resolve()
-    load_bundle(bundle)
+    bundle = load_bundle(bundle).path.resolve()  # of one that ships, it was its name
     return {
         "bundle": str(bundle),
         "manifest_sha256": sha256_of_file(bundle / "manifest.json"),

@@ -4,6 +4,7 @@ import errno
 import gzip
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,6 +59,12 @@ def tables(bundle, recordings, tmp_path_factory):
     assert (status, err.count("\n")) == (0, err.count("INFO")), err
     assert out.startswith("8 files (0 heard before, 0 with trouble), 0.04 h of sound; ")
     return output
+
+
+def test_a_shipped_bundle_is_known_by_its_name_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(str(tmp_path))
+    kept = settings_from_config(CONFIG, Path("urban"))
+    assert Path(kept["bundle"]).is_dir() and kept["bundle"].endswith("engines/urban")
 
 
 def test_files_that_follow_on_each_other_give_what_their_sound_in_one_file_gives(bundle, recordings, tables, tmp_path):

@@ -137,7 +137,7 @@ def check_robustness(folder, runs, data, out, capsys):
         assert row["accuracy"] == pytest.approx(sum(right) / 6)
     assert {row["accuracy_more"] for row in figures["against"]["paired"]} == {0.0}
     for models, words in (
-        ([runs[0], folder], "judges fold 1 and seed 0"),
+        ([runs[0], folder], "judges fold 1 with seed 0 a second time"),
         ([runs[0], "engines/urban"], "a bundle is judged alone"),
     ):
         assert main(["robustness", *models, *arguments]) == 2

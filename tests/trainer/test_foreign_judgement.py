@@ -6,10 +6,17 @@ import soundfile
 
 from engines.frontend import compute_logmel, mel_filterbank
 from tests.trainer.test_robustness import RATE, SPEC, WINDOW, pitch_judge
-from trainer.data.clips import Clip, Dataset
+from trainer.data.clips import Clip, Dataset, digest_dataset
 from trainer.effects import low_pass
 from trainer.errors import TrainerError
-from trainer.foreign_judgement import Judged, choose_foreign, describe_judged, fill_with_noise, judge_foreign
+from trainer.foreign_judgement import (
+    Judged,
+    choose_alike,
+    choose_foreign,
+    describe_judged,
+    fill_with_noise,
+    judge_foreign,
+)
 from trainer.run import RunRecord
 
 RECORD = RunRecord("US", ["low", "high"], [2], "ESC", ["canine"], ["bell", "rain"], [], [])
@@ -206,3 +213,22 @@ def test_a_run_is_asked_for_its_neighbours_and_a_bundle_cannot_be(sets):
         listener._replace(record=None).trained_on(sets[0])
     with pytest.raises(TrainerError, match="gives no embeddings"):
         cheat(silence).embed([])
+
+
+def test_a_data_set_whose_folds_have_moved_since_judges_nobody(sets):
+    data, foreign = sets
+    whole = RECORD._replace(data_digest=digest_dataset(data))
+    listener = pitch_judge(whole)
+    assert choose_foreign(listener, data, foreign, folds=[], skip=["canine"]).known
+    moved = data._replace(clips=[data.clips[0]._replace(fold=2), *data.clips[1:]])
+    for refused in (lambda: listener.unheard(moved, []), lambda: listener.trained_on(moved)):
+        with pytest.raises(TrainerError, match="lists other clips, folds or sources"):
+            refused()
+
+
+def test_several_networks_hear_the_same_band(sets):
+    """The second one's own rate is lower: neither may hear what the other cannot."""
+    slow = pitch_judge(RECORD)
+    slow = slow._replace(spec=slow.spec._replace(sample_rate_hz=16000, fmax_hz=8000.0))
+    tests = choose_alike([pitch_judge(RECORD), slow], *sets, folds=[], skip=["canine"])
+    assert [test.band_limit_hz for test in tests] == [7200.0, 7200.0]

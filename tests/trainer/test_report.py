@@ -35,7 +35,7 @@ def test_figures_of_two_folds_joined(two_folds):
     assert value == pytest.approx(np.trace(figures["confusion"]) / 120)
     assert value == pytest.approx(np.mean(list(figures["accuracy_by_fold"].values())))
     assert sum(row["support"] for row in figures["classes"].values()) == 120
-    assert figures["foreign"]["clips"] == 40 and 0.5 < figures["foreign"]["auroc"]["value"] < 1
+    assert figures["foreign"]["clips"] == 20 and 0.5 < figures["foreign"]["auroc"]["value"] < 1
     assert figures["risk_coverage"]["risk_at_coverage"]["1.0"] == pytest.approx(1 - value)
     assert figures["best_epoch"] is None and figures["ensemble_of_seeds"] is None
 
@@ -351,3 +351,25 @@ def test_a_run_that_was_not_evaluated_is_one_line(tmp_path, capsys):
     (run / "predictions.npz").unlink()
     assert main(["report", str(run)]) == 2
     assert "soundclr-train evaluate" in capsys.readouterr().err
+
+
+def test_networks_are_told_from_foreign_sound_each_on_its_own_scale(tmp_path):
+    """The second network's answers all lie higher: pooled, its known clips would pass for foreign."""
+    folders = []
+    for fold in (1, 2):
+        predictions = make_predictions([fold], skill=30.0)
+        logits = predictions.logits.copy()
+        logits[:, 3] += 200.0 * fold
+        folders.append(make_run(tmp_path / str(fold), predictions._replace(logits=logits)))
+    figures = compute_figures(load_subject(folders))["foreign"]
+    assert figures["auroc"]["value"] > 0.99
+    assert figures["clips"] == 20  # the same in both runs
+
+
+def test_runs_that_began_with_other_weights_are_not_joined(tmp_path):
+    folders = [
+        make_run(tmp_path / str(fold), make_predictions([fold]), record={"folds": (1, 2), "weights": str(fold)})
+        for fold in (1, 2)
+    ]
+    with pytest.raises(TrainerError, match="began with other weights"):
+        load_subject(folders)

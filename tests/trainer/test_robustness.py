@@ -214,6 +214,20 @@ def test_two_recipes_are_paired_clip_by_clip_in_whatever_order():
     assert low <= 0.5 <= high and low < high
 
 
+def test_other_mixtures_of_the_same_clips_are_not_paired():
+    """Whom a clip is mixed with depends on who else is judged: two networks heard different mixtures."""
+    whole, part = tones(), tones()
+    half, rest = (
+        Waveforms(part.samples[rows], part.labels[rows], part.folds[rows], part.clips[rows])
+        for rows in (slice(6), slice(6, None))
+    )
+    apart = join_answers([measure_robustness(pitch_judge(), half), measure_robustness(pitch_judge(), rest)])
+    at_once = measure_robustness(pitch_judge(), whole)
+    assert set(apart.clips) == set(at_once.clips) and set(apart.pair_clips) != set(at_once.pair_clips)
+    assert "mixed" not in [row["condition"] for row in compare_answers(apart, at_once)]
+    assert "mixed" in [row["condition"] for row in compare_answers(at_once, at_once)]
+
+
 def test_other_clips_or_conditions_are_not_paired():
     own = answers("ab", [[1, 1], [1, 0]])
     with pytest.raises(TrainerError, match="held out the same folds"):

@@ -156,12 +156,17 @@ def _markdown_row(row: Mapping[str, Any]) -> str:
         row["row"],
         row["text"] + (", `%s`" % "`, `".join(row["recipes"]) if row["row"] == REFERENCE and row["recipes"] else ""),
         ", ".join(map(str, row["folds"])),
-        ", ".join(map(str, row["seeds"])),
+        ", ".join(map(str, row["seeds"]))
+        + (" (%d of %d runs)" % (row["runs"], whole) if row["runs"] < (whole := _whole(row)) else ""),
         "%.1f (%.1f to %.1f)" % _hundredfold(accuracy, "value"),
         "%.3f (%.3f to %.3f)" % (f1["value"], *f1["by_source"]),
         gained,
         best,
     )
+
+
+def _whole(row: Mapping[str, Any]) -> int:
+    return len(row["folds"]) * len(row["seeds"])
 
 
 def _hundredfold(figure: Mapping[str, Any], name: str) -> tuple[float, ...]:

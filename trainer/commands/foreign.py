@@ -10,7 +10,7 @@ from typing import Any
 
 from trainer.commands.options import Commands, advance, check_seed, progress_bar
 from trainer.data.datasets import read_dataset
-from trainer.foreign_judgement import choose_foreign, describe_judged, judge_foreign
+from trainer.foreign_judgement import choose_alike, describe_judged, judge_foreign
 from trainer.listener import open_listeners
 
 
@@ -55,22 +55,23 @@ def execute(arguments: argparse.Namespace) -> int:
     listeners = open_listeners(arguments.models, device=arguments.device, threads=max(1, arguments.threads))
     data, foreign = read_dataset(arguments.data), read_dataset(arguments.foreign)
     parts, fill_silence = [], not arguments.as_recorded
+    tests = choose_alike(listeners, data, foreign, folds=arguments.fold, skip=arguments.foreign_skip)
+    banks = [listener.trained_on(data) if arguments.neighbours else [] for listener in listeners]
     with progress_bar() as bar:
-        for listener in listeners:
-            test = choose_foreign(listener, data, foreign, folds=arguments.fold, skip=arguments.foreign_skip)
+        for listener, test, bank in zip(listeners, tests, banks, strict=True):
             task = bar.add_task(listener.name, total=len(test.known) + len(test.foreign))
             parts.append(
                 judge_foreign(
                     listener,
                     test,
                     fill_silence=fill_silence,
-                    bank=listener.trained_on(data) if arguments.neighbours else (),
+                    bank=bank,
                     seed=arguments.seed,
                     progress=partial(advance, bar, task),
                 )
             )
     figures = {
-        "model": ", ".join(listener.name for listener in listeners),
+        "model": ", ".join(map(str, arguments.models)),
         "runtime": listeners[0].describe,
         "data": data.name,
         "foreign": foreign.name,

@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from rich.console import Console
@@ -61,7 +61,9 @@ def add_parser(commands: Commands) -> None:
         metavar="DIR",
         help="recordings of streets that the model has not heard (default: made up)",
     )
-    robustness.add_argument("--clips", type=int, default=0, help="at most so many, evenly over sources (default: all)")
+    robustness.add_argument(
+        "--clips", type=int, default=0, help="at most so many of each run, evenly over sources (default: all)"
+    )
     robustness.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     robustness.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON too")
     robustness.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -76,14 +78,14 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.out:
         check_file("--out", arguments.out)
     data = read_dataset(arguments.data)
-    listeners = _open(arguments, arguments.models)
-    own = _judge(arguments, listeners, data)
-    figures = {**_describe(listeners, data.name, arguments.seed), **describe_answers(own)}
-    if arguments.against:
-        others = _open(arguments, arguments.against)
-        other = _judge(arguments, others, data)
+    jobs = _choose(arguments, arguments.models, data)
+    other_jobs = _choose(arguments, arguments.against, data) if arguments.against else []
+    own = _judge(arguments, jobs)
+    figures = {**_describe(arguments.models, jobs, data.name, arguments.seed), **describe_answers(own)}
+    if other_jobs:
+        other = _judge(arguments, other_jobs)
         figures["against"] = {
-            **_describe(others, data.name, arguments.seed),
+            **_describe(arguments.against, other_jobs, data.name, arguments.seed),
             **describe_answers(other),
             "paired": compare_answers(own, other),
         }
@@ -100,19 +102,27 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _open(arguments: argparse.Namespace, paths: list[Path]) -> list[Listener]:
-    return open_listeners(paths, device=arguments.device, threads=max(1, arguments.threads))
+Job: TypeAlias = tuple[Listener, list[Clip]]
 
 
-def _judge(arguments: argparse.Namespace, listeners: list[Listener], data: Dataset) -> Answers:
+def _choose(arguments: argparse.Namespace, paths: list[Path], data: Dataset) -> list[Job]:
+    """Who judges, and what, before any work: one that cannot judge shall not be found after half an hour."""
+    listeners = open_listeners(paths, device=arguments.device, threads=max(1, arguments.threads))
+    jobs = []
+    for listener in listeners:
+        chosen = listener.unheard(data, arguments.fold)
+        if arguments.clips:
+            chosen = choose_evenly(chosen, arguments.clips, seed=arguments.seed)
+        jobs.append((listener, chosen))
+    return jobs
+
+
+def _judge(arguments: argparse.Namespace, jobs: list[Job]) -> Answers:
     parts = []
     with progress_bar() as bar:
-        for listener in listeners:
+        for listener, chosen in jobs:
             rate_hz = listener.spec.sample_rate_hz
             noises = read_noises(arguments.street, rate_hz) if arguments.street else []
-            chosen = listener.unheard(data, arguments.fold)
-            if arguments.clips:
-                chosen = choose_evenly(chosen, arguments.clips, seed=arguments.seed)
             task = bar.add_task(listener.name, total=len(build_conditions(listener, noises)) + 1)
             parts.append(
                 measure_robustness(
@@ -126,9 +136,8 @@ def _judge(arguments: argparse.Namespace, listeners: list[Listener], data: Datas
     return join_answers(parts)
 
 
-def _describe(listeners: list[Listener], data: str, seed: int) -> dict[str, Any]:
-    names = [listener.name for listener in listeners]
-    return {"model": ", ".join(names), "runtime": listeners[0].describe, "data": data, "seed": seed}
+def _describe(paths: list[Path], jobs: list[Job], data: str, seed: int) -> dict[str, Any]:
+    return {"model": ", ".join(map(str, paths)), "runtime": jobs[0][0].describe, "data": data, "seed": seed}
 
 
 def choose_evenly(clips: list[Clip], count: int, *, seed: int) -> list[Clip]:

@@ -62,7 +62,7 @@ def compute_figures(subject: Subject) -> dict[str, Any]:
         },
         "accuracy_by_fold": _by(right, subject.known.folds),
         "accuracy_by_seed": _by(right, subject.seeds) if subject.members == 1 else {},
-        "accuracy_sd_over_seeds": _spread(right, subject.seeds),
+        "accuracy_sd_over_seeds": _spread(right, subject),
         "ensemble_of_seeds": _ensemble_figures(subject),
         "best_epoch": _best_epoch(subject),
         "classes": _class_figures(subject, predicted, confusion),
@@ -133,9 +133,11 @@ def _foreign_figures(subject: Subject) -> dict[str, Any] | None:
     scores, is_foreign = subject.foreign_scores, np.arange(len(subject.foreign_scores)) >= n_known
     sources = [*subject.known.source_ids, *subject.foreign.source_ids]
     return {
-        "clips": len(categories),
+        "clips": len(set(name_clips(subject.foreign).tolist())),
         "sources": len(set(subject.foreign.source_ids)),
-        **foreign_figures(scores, is_foreign, sources, np.concatenate([np.full(n_known, ""), categories])),
+        **foreign_figures(
+            scores, is_foreign, sources, np.concatenate([np.full(n_known, ""), categories]), subject.networks
+        ),
     }
 
 
@@ -232,8 +234,12 @@ def _by(right: np.ndarray, groups: np.ndarray) -> dict[str, float]:
     return {str(int(group)): float(right[groups == group].mean()) for group in np.unique(groups)}
 
 
-def _spread(right: np.ndarray, seeds: np.ndarray) -> float | None:
-    values = list(_by(right, seeds).values())
+def _spread(right: np.ndarray, subject: Subject) -> float | None:
+    """Over seeds that each judged every fold: of others it would be the folds' difference. Else None."""
+    values = list(_by(right, subject.seeds).values())
+    cells = {(int(fold), int(seed)) for fold, seed in zip(subject.known.folds, subject.seeds, strict=True)}
+    if len(cells) < len(values) * len(np.unique(subject.known.folds)):
+        return None
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 

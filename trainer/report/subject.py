@@ -41,6 +41,7 @@ class Subject(NamedTuple):
     calibration: str  # how
     foreign_scores: np.ndarray  # float64 [M]: known rows, then foreign rows; higher is more foreign
     foreign: Predictions  # the foreign rows
+    networks: np.ndarray  # int64 [M]: which network gave each of foreign_scores
     members: int = 1  # networks whose mean of probabilities judges each clip; 1: each network for itself
 
     @property
@@ -103,7 +104,15 @@ def _join(name: str, runs: list[Run], inner: list[Run]) -> Subject:
         calibration,
         np.concatenate([foreignness(part.logits, method, n_labels) for part in (known, foreign)]),
         foreign,
+        _number_networks(runs),
     )
+
+
+def _number_networks(runs: list[Run]) -> np.ndarray:
+    """Which run gave each row: of the known clips, then of the foreign ones.  Shape [M]."""
+    is_foreign = [run.predictions.labels == UNKNOWN_LABEL for run in runs]
+    known = [np.full(int((~rows).sum()), number) for number, rows in enumerate(is_foreign)]
+    return np.concatenate([*known, *(np.full(int(rows.sum()), number) for number, rows in enumerate(is_foreign))])
 
 
 def _expand(paths: list[Path]) -> tuple[list[Path], list[Path]]:
