@@ -141,7 +141,7 @@ def write_settings(folder: Path, settings: dict[str, Any]) -> None:
     if path.is_file():
         given = read_settings(folder)
         if given != settings:
-            differing = sorted(k for k in settings if given.get(k) != settings[k])
+            differing = sorted(name for name in {**given, **settings} if given.get(name) != settings.get(name))
             raise TrainerError(
                 "%s holds a cross-validation with other settings (%s); give another --out"
                 % (folder, ", ".join(differing))

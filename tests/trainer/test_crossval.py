@@ -52,6 +52,8 @@ def test_a_killed_cross_validation_goes_on_with_what_is_left(tmp_path):
     assert all(is_done(tmp_path / job.folder) for job in jobs)
     result = json.loads((tmp_path / "fold-1-seed-0" / "result.json").read_text())
     assert result["job"]["hold_out_folds"] == [1] and result["figures"] == {"accuracy": 1.0}
+    with pytest.raises(TrainerError, match=r"other settings \(a\)"):  # one that is no longer given is one too
+        run_jobs(jobs, tmp_path, {}, work, lambda line: None)
     with pytest.raises(TrainerError, match=r"other settings \(a\)"):
         run_jobs(jobs, tmp_path, {"a": 2}, work, lambda line: None)
 
@@ -109,7 +111,10 @@ def test_from_data_to_joint_figures_and_a_report(tmp_path, urbansound8k, esc10, 
         assert main([*evaluate, *wrong]) == 2
         assert complaint in capsys.readouterr().err
     export = ["export", runs[0], "--name", "x", "--selftest", str(urbansound8k), "--out", str(tmp_path / "bundle")]
-    export += ["--description", "d", "--licence", "l", "--evaluated", runs[1]]
+    export += ["--description", "d", "--licence", "l"]
+    assert main([*export, "--evaluated", str(tmp_path / "cv")]) == 2  # both its runs are taken; its sound is a folder
+    assert "cannot be read" in capsys.readouterr().err
+    export += ["--evaluated", runs[1]]
     assert main([*export, "--evaluated", runs[1]]) == 2
     assert "judges fold 2 a second time" in capsys.readouterr().err
     path = Path(runs[1]) / "predictions.npz"

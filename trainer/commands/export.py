@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from trainer.commands.options import Commands
+from trainer.crossval import list_runs
 from trainer.package import PackageRequest, package_bundle
 from trainer.places import check_folder
 
@@ -20,7 +21,8 @@ def add_parser(commands: Commands) -> None:
         action="append",
         required=True,
         metavar="RUN",
-        help="evaluated run whose predictions set thresholds and figures; may be repeated",
+        help="evaluated run whose predictions set thresholds and figures, or a folder of `crossval` with one seed; may "
+        "be repeated",
     )
     export.add_argument("--name", required=True, help="of the bundle: a-z, 0-9, _ and -")
     export.add_argument("--selftest", type=Path, required=True, help="a real recording for the node's self-test")
@@ -38,7 +40,7 @@ def execute(arguments: argparse.Namespace) -> int:
     bundle = package_bundle(
         PackageRequest(
             arguments.run,
-            arguments.evaluated,
+            [run for path in arguments.evaluated for run in list_runs(path)],
             arguments.name,
             arguments.selftest,
             arguments.out,
