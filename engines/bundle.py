@@ -39,7 +39,8 @@ class ForeignRule(NamedTuple):
     """How unlike anything known a window is: sigmoid(slope * x + intercept).
 
     x is, by `method`: `reject_logit`, the network's extra output less the log-sum-exp of the known ones (the log
-    odds of foreign against known); `energy`, minus the log-sum-exp of the known ones (Liu et al., 2020).
+    odds of foreign against known where training taught them; else the distance from what it was trained on, which
+    `trainer.known_space` puts there); `energy`, minus the log-sum-exp of the known ones (Liu et al., 2020).
     """
 
     method: str
@@ -90,7 +91,7 @@ def load_bundle(path: Path) -> Bundle:
     Raises:
         BundleError: the folder, a file or a field is missing; the schema, a digest or a value is not what it must be.
     """
-    path = _find_shipped(Path(path))
+    path = find_bundle(path)
     values = _read_manifest(path)
     _check_fields(path, "manifest", values, _MANIFEST_FIELDS)
     if not _is_short_line(values["name"]):  # it goes into every message
@@ -140,8 +141,12 @@ def list_shipped() -> List[str]:
     return sorted(manifest.parent.name for manifest in _SHIPPED.glob("*/" + MANIFEST_NAME))
 
 
-def _find_shipped(path: Path) -> Path:
-    """So that a node from a wheel, whose bundles lie deep in site-packages, needs a name alone."""
+def find_bundle(path: Path) -> Path:
+    """The folder that `load_bundle` would read: a shipped bundle's for its bare name, else the path itself.
+
+    So that a node from a wheel, whose bundles lie deep in site-packages, needs a name alone.
+    """
+    path = Path(path)
     shipped = _SHIPPED / path
     bare = len(path.parts) == 1 and path.name not in ("", "..")
     return shipped if bare and not path.exists() and (shipped / MANIFEST_NAME).is_file() else path

@@ -16,6 +16,7 @@ from trainer.frontend import LogMel
 from trainer.recipe import Augmentation
 
 _SMALLEST_PEAK = 1e-5  # below it a clip is not scaled up any more
+_CLICK_S = (0.002, 0.03)
 
 
 def cut_randomly(
@@ -89,6 +90,26 @@ def random_gain(samples: np.ndarray, rng: np.random.Generator, recipe: Augmentat
     if not recipe.peak_first:
         return (samples * min(10 ** (gain_db / 20), 1.0 / peak)).astype(np.float32)
     return (samples * (10 ** (min(gain_db, 0.0) / 20) / peak)).astype(np.float32)
+
+
+def click_randomly(
+    samples: np.ndarray, rng: np.random.Generator, recipe: Augmentation, sample_rate_hz: int
+) -> np.ndarray:
+    """With some probability a burst somewhere: 2 to 30 ms of coloured noise that may die away, its peak anywhere
+    between the sound's own and full scale, evenly in dB.
+
+    With reference `max` such a click pushes all else down in the log-mel, as a knock on a microphone does.
+    """
+    if recipe.click_p <= 0.0 or rng.random() >= recipe.click_p:
+        return samples
+    length = min(len(samples), max(2, int(rng.uniform(*_CLICK_S) * sample_rate_hz)))
+    burst = coloured_noise(length, rng) * np.exp(-np.linspace(0.0, rng.uniform(0.0, 5.0), length))
+    own = min(1.0, max(float(np.abs(samples).max()), _SMALLEST_PEAK))
+    burst *= own ** rng.uniform(0.0, 1.0) / np.abs(burst).max()
+    start = int(rng.integers(0, len(samples) - length + 1))
+    clicked = samples.copy()
+    clicked[start : start + length] += burst.astype(np.float32)
+    return np.clip(clicked, -1.0, 1.0)
 
 
 def random_response(power_db: Tensor, generator: torch.Generator, recipe: Augmentation) -> Tensor:

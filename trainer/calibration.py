@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engines.bundle import DecisionParameters, ForeignRule
-from engines.foreignness import foreign_probability, foreignness
+from engines.foreignness import foreign_probability
 from trainer.data.datasets import UNKNOWN_LABEL
-from trainer.evaluate import Predictions, join_predictions, name_clips
+from trainer.evaluate import DISTANCE, Predictions, foreign_scores, join_predictions, name_clips
 from trainer.metrics import (
     accuracy,
     auroc,
@@ -40,37 +40,37 @@ _KNOWN_REJECTED = 0.10  # share of known clips that may be rejected as foreign
 class ForeignChoice(NamedTuple):
     """The rejection rule and how well each method told held-out foreign categories from known clips."""
 
-    rule: ForeignRule
+    score: str  # of trainer.evaluate.foreign_scores, that the rule decides by
+    rule: ForeignRule  # as a bundle has it
     auroc_by_method: dict[str, float]  # empty where there was no foreign clip
     foreign_rejected: float | None  # share of foreign clips that the threshold rejects
 
 
 def choose_foreign_rule(predictions: Predictions, n_labels: int) -> ForeignChoice:
-    """Take the extra output (`reject_logit`) where the network has one: it is what training taught; else the energy.
-    Map it to 0..1 and set the threshold at which a tenth of the known clips is rejected. The energy is reported
-    beside it.
+    """Take the first of `foreign_scores`, map it to 0..1 and set the threshold at which a tenth of the known clips is
+    rejected. The energy is reported beside it.
+
+    The distance from the known space is in a bundle's graph, and read as any extra output is: `reject_logit`.
 
     Without a foreign clip, or where foreign clips look more known than the known ones, the known clips alone set the
     curve."""
     is_foreign = predictions.labels == UNKNOWN_LABEL
-    methods = {name: foreignness(predictions.logits, name, n_labels) for name in _methods(predictions, n_labels)}
-    method, x = next(iter(methods.items()))
+    methods = foreign_scores(predictions, n_labels)
+    score, x = next(iter(methods.items()))
+    method = "reject_logit" if score == DISTANCE else score
     if not is_foreign.any():
-        return ForeignChoice(_rule_of_known(method, x), {}, None)
+        return ForeignChoice(score, _rule_of_known(method, x), {}, None)
+    aurocs = {name: auroc(values, is_foreign) for name, values in methods.items()}
     curve = fit_logistic(x, is_foreign)
     if curve.slope <= 0.0:
         rule = _rule_of_known(method, x[~is_foreign])
         rejected = float((foreign_probability(x[is_foreign], rule) >= rule.threshold).mean())
-        return ForeignChoice(rule, {name: auroc(values, is_foreign) for name, values in methods.items()}, rejected)
+        return ForeignChoice(score, rule, aurocs, rejected)
     rule = ForeignRule(method, float(curve.slope), float(curve.intercept), 0.5)
     probability = foreign_probability(x, rule)
     threshold = float(np.clip(np.quantile(probability[~is_foreign], 1.0 - _KNOWN_REJECTED), 0.05, 0.95))
     rule = rule._replace(threshold=round(threshold, 4))
-    return ForeignChoice(
-        rule,
-        {name: auroc(values, is_foreign) for name, values in methods.items()},
-        float((probability[is_foreign] >= threshold).mean()),
-    )
+    return ForeignChoice(score, rule, aurocs, float((probability[is_foreign] >= threshold).mean()))
 
 
 def choose_decision(predictions: Predictions, labels: list[str]) -> tuple[DecisionParameters, ForeignChoice]:
@@ -122,7 +122,7 @@ def measure_rejection(parts: Sequence[Predictions], n_labels: int) -> dict[str, 
     A foreign clip that several runs held out has no say where it is judged.
 
     Args:
-        parts: of each run, with the folds and the foreign categories that it held out.
+        parts: of each run, with the folds and the foreign categories that it held out; all with the same scores.
 
     Returns:
         Shares of known and of foreign clips that are rejected; None for a single run or without foreign clips.
@@ -133,8 +133,9 @@ def measure_rejection(parts: Sequence[Predictions], n_labels: int) -> dict[str, 
         others = [_drop_foreign(other, judged) for j, other in enumerate(parts) if j != i]
         if not others:
             return None
-        rule = choose_foreign_rule(join_predictions(others), n_labels).rule
-        over = foreign_probability(foreignness(part.logits, rule.method, n_labels), rule) >= rule.threshold
+        choice = choose_foreign_rule(join_predictions(others), n_labels)
+        chances = foreign_probability(foreign_scores(part, n_labels)[choice.score], choice.rule)
+        over = chances >= choice.rule.threshold
         for is_foreign, rows in rejected.items():
             rows.append(over[(part.labels == UNKNOWN_LABEL) == is_foreign])
     known, foreign = (np.concatenate(rejected[is_foreign]) for is_foreign in (False, True))
@@ -160,16 +161,12 @@ def _rule_of_known(method: str, x: np.ndarray) -> ForeignRule:
     return ForeignRule(method, slope, -slope * float(np.quantile(x, 1.0 - _KNOWN_REJECTED)), 0.5)
 
 
-def _methods(predictions: Predictions, n_labels: int) -> tuple[str, ...]:
-    """What the network's outputs allow for, the best first."""
-    return ("reject_logit", "energy") if predictions.logits.shape[1] > n_labels else ("energy",)
-
-
 def _measure_foreign(predictions: Predictions, n_labels: int) -> dict[str, Any]:
     is_foreign = predictions.labels == UNKNOWN_LABEL
     if not is_foreign.any():
         return {}
-    x = foreignness(predictions.logits, _methods(predictions, n_labels)[0], n_labels)
+    scores = foreign_scores(predictions, n_labels)
+    score, x = next(iter(scores.items()))
     categories = np.unique(predictions.categories[is_foreign])
     by_category = {
         str(name): auroc(
@@ -180,9 +177,10 @@ def _measure_foreign(predictions: Predictions, n_labels: int) -> dict[str, Any]:
     }
     return {
         "clips": len(set(name_clips(predictions.select(is_foreign)).tolist())),
+        "score": score,
         "auroc": auroc(x, is_foreign),
         "auroc_by_category": by_category,
-        "auroc_energy": auroc(foreignness(predictions.logits, "energy", n_labels), is_foreign),
+        "auroc_energy": auroc(scores["energy"], is_foreign),
     }
 
 

@@ -6,6 +6,12 @@ from typing import Any
 
 from engines.bundle import DecisionParameters
 
+_SCORES = {
+    "reject_logit": "output of foreign sound",
+    "distance": "distance from the space of the trained clips (`trainer/known_space.py`)",
+    "energy": "energy",
+}
+
 
 def write_card(name: str, labels: list[str], decision: DecisionParameters, training: dict[str, Any]) -> str:
     """MODEL_CARD.md of a bundle, from its training record."""
@@ -106,18 +112,19 @@ def _foreign(decision: DecisionParameters, metrics: dict[str, Any]) -> list[str]
         return [
             "",
             "Foreign sound: none was judged by these runs, so that these figures do not say how well it is rejected. "
-            "A window is rejected where its %s score exceeds that of nine tenths of the known clips. Temperature %.3f."
-            % (decision.foreign.method.replace("_", " "), decision.temperature),
+            "A window is rejected where its %s exceeds that of nine tenths of the known clips. Temperature %.3f."
+            % (_SCORES[metrics["foreign_score"]], decision.temperature),
         ]
     named = ", ".join("%s %.2f" % item for item in sorted(foreign["auroc_by_category"].items()))
     return [
         "",
         "Foreign sound (categories that the judging run never saw in any role; %d clips): AUROC against known "
-        "clips %.3f, the runs' scores pooled (energy score for comparison: %.3f). By category: %s. Temperature %.3f; a "
+        "clips %.3f by %s, the runs' scores pooled (energy for comparison: %.3f). By category: %s. Temperature %.3f; a "
         "window is rejected from foreign = %.2f on, where a tenth of the known clips is. %s"
         % (
             foreign["clips"],
             foreign["auroc"],
+            _SCORES[metrics["foreign_score"]],
             foreign["auroc_energy"],
             named,
             decision.temperature,

@@ -34,9 +34,8 @@ def build_parser() -> argparse.ArgumentParser:
         default="cuda" if torch.cuda.is_available() else "cpu",
         help="cpu, cuda, cuda:1 (default: %(default)s)",
     )
-    parser.set_defaults(
-        describe_left=_describe_left
-    )  # what an interrupt leaves behind; who trains has words of its own
+    # what an interrupt leaves behind; who trains has words of its own
+    parser.set_defaults(describe_left=_describe_left)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for command in COMMANDS:
         command.add_parser(commands)

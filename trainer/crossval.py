@@ -29,9 +29,11 @@ from trainer.data.datasets import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluate import PREDICTIONS_NAME
 from trainer.folder_lock import hold
+from trainer.recipe import Augmentation
 
 SETTINGS_NAME = "crossval.json"
 RESULT_NAME = "result.json"
+_LATER = ("click_p",)  # fields of Augmentation
 
 
 class Job(NamedTuple):
@@ -120,7 +122,15 @@ def is_done(folder: Path) -> bool:
 def describe_settings(
     data: Dataset, foreign: Dataset | None, recipe: dict[str, Any], roles: dict[str, Any]
 ) -> dict[str, Any]:
-    """Everything that shapes the runs but fold and seed, as JSON values."""
+    """Everything that shapes the runs but fold and seed, as JSON values.
+
+    A field that came after the first results is told only where it is not at its default, which is how they were made.
+    """
+    later = {name: recipe["augmentation"][name] for name in _LATER if name in recipe.get("augmentation", {})}
+    at_default = [name for name, value in later.items() if value == Augmentation._field_defaults[name]]
+    if at_default:
+        kept = {name: value for name, value in recipe["augmentation"].items() if name not in at_default}
+        recipe = {**recipe, "augmentation": kept}
     return {
         "data": {"name": data.name, "clips": len(data.clips), "digest": digest_dataset(data)},
         "foreign": None if foreign is None else {"name": foreign.name, "digest": digest_dataset(foreign)},
@@ -139,7 +149,7 @@ def write_settings(folder: Path, settings: dict[str, Any]) -> None:
     path = folder / SETTINGS_NAME
     settings = json.loads(json.dumps(settings))
     if path.is_file():
-        given = read_settings(folder)
+        given = _read_settings(folder)
         if given != settings:
             differing = sorted(name for name in {**given, **settings} if given.get(name) != settings.get(name))
             raise TrainerError(
@@ -151,7 +161,7 @@ def write_settings(folder: Path, settings: dict[str, Any]) -> None:
     _write(path, {"settings": settings, "configuration": digest_settings(settings)})
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
+def _read_settings(folder: Path) -> dict[str, Any]:
     """The settings of a cross-validation; empty where its file tells none.  Raises TrainerError."""
     path = folder / SETTINGS_NAME
     try:

@@ -61,6 +61,7 @@ def average_predictions(members: list[Predictions]) -> Predictions:
         cut_logits=average_logits([one.cut_logits for one in aligned]),
         names=np.array([name for _, name in common]),
         embeddings=np.zeros(0),
+        distances=_mean_distances(aligned),
     )
 
 
@@ -102,6 +103,13 @@ def _folds_of(run: Run) -> tuple[int, ...]:
 
 def _listed(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
+
+
+def _mean_distances(members: Sequence[Predictions]) -> np.ndarray:
+    """Empty where a member knows none: each is in units of its own network's."""
+    if not all(len(member.distances) for member in members):
+        return np.zeros(0)
+    return np.asarray(np.mean([member.distances for member in members], axis=0))
 
 
 def _place_by_clip(predictions: Predictions) -> dict[tuple[bool, str], int]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engines.foreignness import foreignness
 from engines.whole_file import write_whole
 from trainer.checkpoint import load_checkpoint
 from trainer.data.datasets import UNKNOWN_LABEL
@@ -22,10 +23,12 @@ from trainer.data.waveforms import Waveforms
 from trainer.errors import TrainerError
 from trainer.fit import CHECKPOINT_NAME
 from trainer.inference import compute_clip_logits, compute_clip_outputs
+from trainer.known_space import KnownSpace, load_space, measure_space, open_classifier, save_space
 from trainer.model import SoundNet, restore_network
 from trainer.recipe import Recipe, recipe_from_json
 
 PREDICTIONS_NAME = "predictions.npz"
+DISTANCE = "distance"  # from the known space
 _SHORT_S = 1.2  # about a gun shot in UrbanSound8K
 
 
@@ -43,6 +46,7 @@ class Predictions(NamedTuple):
     cut_logits: np.ndarray  # float32 [N, K + 1]: the same clips cut to 1.2 s; does length give a class away?
     names: np.ndarray = _NONE  # str [N]: Clip.name, one of its own in each data set; empty in version 0.1
     embeddings: np.ndarray = _NONE  # float16 [N, width], unit vectors' mean over windows; empty where not kept
+    distances: np.ndarray = _NONE  # float64 [N] from the known space; empty where training taught foreign sound
 
     def select(self, chosen: np.ndarray) -> Predictions:
         """The clips of a mask [N] or of indices [M]."""
@@ -70,6 +74,41 @@ def load_averaged_model(run: Path) -> tuple[SoundNet, Recipe, list[str]]:
         ) from error
 
 
+def load_node_model(run: Path) -> tuple[SoundNet, Recipe, list[str]]:
+    """As `load_averaged_model`, with the extra output that a bundle of it has: the learnt one of foreign sound, or the
+    distance from the known space; neither where an earlier version trained the run and `fit` or `evaluate` was not run
+    on it since.
+
+    Raises:
+        TrainerError: the run is not finished, or its known space is damaged.
+    """
+    model, recipe, labels = load_averaged_model(run)
+    space = None if has_foreign_output(model, labels) else load_space(model, Path(run))
+    return model if space is None else open_classifier(model, space), recipe, labels
+
+
+def has_foreign_output(model: SoundNet, labels: list[str]) -> bool:
+    """Did the network learn an output of foreign sound?"""
+    return len(model.classifier.weight) > len(labels)
+
+
+def keep_known_space(
+    run: Path, model: SoundNet, recipe: Recipe, read_trained: Callable[[], Waveforms], *, device: str = "cpu"
+) -> KnownSpace:
+    """The known space of a finished run, measured and written where there is none yet.
+
+    Args:
+        model: its averaged network.
+        read_trained: reads the clips of known classes that it was trained on.
+    """
+    space = load_space(model, Path(run))
+    if space is None:
+        sounds = read_trained().samples
+        space = measure_space(model.to(device), sounds, recipe.frontend, recipe.short_clip, device=device)
+        save_space(space, model, Path(run))
+    return space
+
+
 def predict(
     model: SoundNet,
     recipe: Recipe,
@@ -81,6 +120,7 @@ def predict(
     """Raw outputs for clips, whole and cut short.
 
     Args:
+        model: with `open_classifier`, the distances from its known space are kept too.
         clips: the held-out fold, and the held-out foreign clips where there are any.
         progress: told how many windows of the current pass are done.
     """
@@ -90,6 +130,10 @@ def predict(
     spec, short_clip = recipe.frontend, recipe.short_clip
     logits, embeddings = compute_clip_outputs(model, samples, spec, short_clip, device=device, progress=progress)
     cut_logits = compute_clip_logits(model, cut, spec, short_clip, device=device, progress=progress)
+    distances, n_outputs = _NONE, len(model.classifier.weight)
+    if logits.shape[1] > n_outputs:  # an opened classifier's: as the node takes it from the means over a clip's windows
+        distances = foreignness(logits, "reject_logit", n_outputs)
+        logits, cut_logits = logits[:, :n_outputs], cut_logits[:, :n_outputs]
     labels = np.concatenate([waveforms.labels for waveforms in clips])
     folds = np.concatenate([waveforms.folds for waveforms in clips])
     origins = [clip for waveforms in clips for clip in waveforms.clips]
@@ -102,7 +146,21 @@ def predict(
         cut_logits,
         np.array([clip.name for clip in origins]),
         embeddings.astype(np.float16),
+        distances,
     )
+
+
+def foreign_scores(predictions: Predictions, n_labels: int) -> dict[str, np.ndarray]:
+    """What tells foreign sound, by name, each float64 [N]: what a bundle of such a run decides by first.
+
+    That is the output that training taught, else the distance from the known space, else the energy.
+    """
+    scores = {}
+    if predictions.logits.shape[1] > n_labels:
+        scores["reject_logit"] = foreignness(predictions.logits, "reject_logit", n_labels)
+    elif len(predictions.distances):
+        scores[DISTANCE] = predictions.distances
+    return {**scores, "energy": foreignness(predictions.logits, "energy", n_labels)}
 
 
 def count_right(model: SoundNet, recipe: Recipe, clips: Waveforms, n_labels: int, *, device: str = "cpu") -> int:
@@ -149,7 +207,11 @@ def join_predictions(parts: list[Predictions]) -> Predictions:
             "the runs have %s outputs; expected the same of all: with an output of foreign sound, or without"
             % " and ".join(map(str, widths))
         )
-    parts = [part._replace(names=name_clips(part), embeddings=_NONE) for part in parts]
+    measured = all(len(part.distances) == len(part.labels) for part in parts)  # a part may have no clip at all
+    parts = [
+        part._replace(names=name_clips(part), embeddings=_NONE, distances=part.distances if measured else _NONE)
+        for part in parts
+    ]
     return Predictions(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
@@ -175,11 +237,15 @@ def _check_shapes(predictions: Predictions) -> Predictions:
     clips, shape = len(np.atleast_1d(predictions.labels)), predictions.logits.shape
     whole = all(array.dtype.kind in "iu" and array.shape == (clips,) for array in predictions[1:3])
     named = predictions.source_ids.shape == predictions.categories.shape == (clips,)
-    optional = all(len(np.atleast_1d(array)) in (0, clips) for array in (predictions.names, predictions.embeddings))
+    optional = all(len(np.atleast_1d(array)) in (0, clips) for array in predictions[6:])
     if not (whole and named and optional and len(shape) == 2 and len(predictions.logits) == clips > 0):
         raise ValueError("its arrays do not run over the same clips")
     cut = predictions.cut_logits
-    if cut.ndim != 2 or len(cut) != clips or not np.isfinite(predictions.logits).all():
+    distances = predictions.distances
+    if distances.dtype.kind != "f" or distances.shape not in ((0,), (clips,)):
+        raise ValueError("its distances are not one number a clip")
+    finite = np.isfinite(predictions.logits).all() and np.isfinite(distances).all()
+    if cut.ndim != 2 or len(cut) != clips or not finite:
         raise ValueError("its answers are incomplete, or no numbers")
     if not UNKNOWN_LABEL <= predictions.labels.min() <= predictions.labels.max() < shape[1]:
         raise ValueError("it names classes that it has no answer for")

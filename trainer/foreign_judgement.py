@@ -22,6 +22,8 @@ from trainer.data.datasets import ESC10_CLASSES
 from trainer.data.waveforms import read_waveform
 from trainer.effects import band_limit
 from trainer.errors import TrainerError
+from trainer.evaluate import DISTANCE
+from trainer.known_space import fit_space, measure_distances
 from trainer.listener import Listener, read_heard
 from trainer.neighbours import neighbour_distances
 from trainer.report.figures import foreign_figures
@@ -105,7 +107,7 @@ def judge_foreign(
     """The scores that a network's outputs allow for: the extra output where it has one, and the energy.
 
     Args:
-        bank: clips that the network was trained on, for the distance to the nearest of them too.
+        bank: clips that the network was trained on, for the distances to the nearest of them and to their space too.
         fill_silence: the other way is for telling what the silence alone was worth.
         progress: told how many clips are read.
     """
@@ -119,12 +121,15 @@ def judge_foreign(
             samples = fill_with_noise(samples, window, rate_hz, rng)
         sounds.append(band_limit(samples, rate_hz, test.band_limit_hz).astype(np.float32))
         progress(done)
-    logits, n_labels = listener.listen(sounds, lambda done: None), len(listener.labels)
-    methods = ("reject_logit", "energy") if logits.shape[1] > n_labels else ("energy",)
-    scores = {method: foreignness(logits, method, n_labels) for method in methods}
-    if bank:
-        known = [read_waveform(clip.path, rate_hz).astype(np.float32) for clip in bank]
-        scores[NEIGHBOURS] = neighbour_distances(listener.embed(sounds), listener.embed(known))
+    if not bank:
+        return Judged(test, _score_outputs(listener.listen(sounds, lambda done: None), listener))
+    logits, embeddings = listener.embed(sounds)
+    known = [read_waveform(clip.path, rate_hz).astype(np.float32) for clip in bank]
+    trained = listener.embed(known)[1]
+    scores = _score_outputs(logits, listener)
+    scores[NEIGHBOURS] = neighbour_distances(embeddings, trained)
+    if not listener.measures_distance:
+        scores[DISTANCE] = measure_distances(embeddings, fit_space(trained))
     return Judged(test, scores)
 
 
@@ -165,6 +170,14 @@ def describe_judged(parts: Sequence[Judged], *, fill_silence: bool) -> dict[str,
         **by_score[first],
         "other_scores": {name: {"auroc": by_score[name]["auroc"], "fpr95": by_score[name]["fpr95"]} for name in others},
     }
+
+
+def _score_outputs(logits: np.ndarray, listener: Listener) -> dict[str, np.ndarray]:
+    n_labels, scores = len(listener.labels), {}
+    if logits.shape[1] > n_labels:
+        name = DISTANCE if listener.measures_distance else "reject_logit"
+        scores[name] = foreignness(logits, "reject_logit", n_labels)
+    return {**scores, "energy": foreignness(logits, "energy", n_labels)}
 
 
 def fill_with_noise(samples: np.ndarray, window: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:

@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engines.bundle import MANIFEST_NAME, Bundle, list_shipped, load_bundle
+from engines.bundle import MANIFEST_NAME, Bundle, find_bundle, load_bundle
 from engines.frontend import FrontendSpec
 from engines.runtimes import open_runtime
 from engines.streaming import StreamingLogMel
 from trainer.crossval import list_runs
 from trainer.data.clips import Clip, Dataset, digest_dataset, share_folds
 from trainer.errors import TrainerError
-from trainer.evaluate import load_averaged_model
+from trainer.evaluate import load_node_model
 from trainer.evaluated_runs import Judge, check_once, check_one_kind
 from trainer.inference import compute_clip_logits, compute_clip_outputs, cut_windows, mean_over_windows
+from trainer.known_space import OpenClassifier
 from trainer.recipe import recipe_to_mapping
 from trainer.run import RECORD_NAME, RunRecord, read_record
 
@@ -50,13 +51,18 @@ class Listener(NamedTuple):
     bundle: Bundle | None
     listen: Callable[[list[np.ndarray], Progress], np.ndarray]  # clips at the spec's rate -> mean logits [N, outputs]
     judge: Judge | None = None  # of a run: what decides whether its answers belong with another one's
-    embed_clips: Callable[[list[np.ndarray]], np.ndarray] | None = None  # of a run: as `listen` -> [N, D]
+    measures_distance: bool = False  # its extra output is the distance from its known space, not one that was learnt
+    listen_within: Callable[[list[np.ndarray]], tuple[np.ndarray, np.ndarray]] | None = None  # of a run: see `embed`
 
-    def embed(self, clips: list[np.ndarray]) -> np.ndarray:
-        """Mean embeddings of clips at the spec's rate.  Shape [N, D].  Raises TrainerError for a bundle."""
-        if self.embed_clips is None:
+    def embed(self, clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Mean logits [N, outputs] and mean embeddings [N, D] of clips at the spec's rate, in one pass.
+
+        Raises:
+            TrainerError: a bundle.
+        """
+        if self.listen_within is None:
             raise TrainerError("bundle %s gives no embeddings; name the run that it came from" % self.name)
-        return self.embed_clips(clips)
+        return self.listen_within(clips)
 
     def trained_on(self, data: Dataset) -> list[Clip]:
         """The clips of known classes that a run learnt from.  Raises TrainerError for a bundle, or other data."""
@@ -108,8 +114,8 @@ def open_listener(path: Path, *, device: str = "cpu", threads: int = 1) -> Liste
         TrainerError: the folder is neither, or the run is not finished.
         BundleError: the bundle is damaged.
     """
-    path = Path(path)
-    if (path / MANIFEST_NAME).is_file() or (str(path) in list_shipped() and not path.exists()):
+    path = find_bundle(path)
+    if (path / MANIFEST_NAME).is_file():
         return _open_bundle(path, threads)
     if (path / RECORD_NAME).is_file():
         return _open_run(path, device)
@@ -142,22 +148,29 @@ def open_listeners(paths: Sequence[Path], *, device: str = "cpu", threads: int =
             raise TrainerError("%s: a bundle is judged alone, runs of one recipe together" % ", ".join(map(str, paths)))
         check_one_kind(judges[0], judges[1:], hint="judge them apart, or name them with --against")
         check_once(judges, by_seed=True)
+        without = [listener.name for listener in listeners if not listener.measures_distance]
+        if 0 < len(without) < len(listeners):
+            raise TrainerError(
+                "%s: no known space (an earlier version trained them), where the others have one; run "
+                "`soundclr-train evaluate` on each" % ", ".join(without)
+            )
     return listeners
 
 
 def _open_run(path: Path, device: str) -> Listener:
-    model, recipe, labels = load_averaged_model(path)
+    model, recipe, labels = load_node_model(path)
     model = model.to(device)
 
     def listen(clips: list[np.ndarray], progress: Progress) -> np.ndarray:
         return compute_clip_logits(model, clips, recipe.frontend, recipe.short_clip, device=device, progress=progress)
 
-    def embed(clips: list[np.ndarray]) -> np.ndarray:
-        return compute_clip_outputs(model, clips, recipe.frontend, recipe.short_clip, device=device)[1]
+    def embed(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        return compute_clip_outputs(model, clips, recipe.frontend, recipe.short_clip, device=device)
 
     record = read_record(path)
     judge = Judge(path, record, recipe_to_mapping(recipe), len(model.classifier.weight))
-    return Listener(path.name, labels, recipe.frontend, recipe.short_clip, "torch", record, None, listen, judge, embed)
+    is_open, spec = isinstance(model.classifier, OpenClassifier), recipe.frontend
+    return Listener(path.name, labels, spec, recipe.short_clip, "torch", record, None, listen, judge, is_open, embed)
 
 
 def _open_bundle(path: Path, threads: int) -> Listener:

@@ -11,11 +11,14 @@ from trainer.calibration import choose_decision, measure, measure_rejection
 from trainer.card import write_card
 from trainer.checkpoint import load_checkpoint
 from trainer.data.waveforms import read_waveform
-from trainer.evaluate import join_predictions, load_averaged_model
+from trainer.errors import TrainerError
+from trainer.evaluate import DISTANCE, Predictions, join_predictions, load_node_model
 from trainer.evaluated_runs import Judge, Run, check_once, check_one_kind, load_run, read_judge
 from trainer.export import BundleContent, export_bundle
 from trainer.fit import CHECKPOINT_NAME
 from trainer.inference import cut_windows
+from trainer.known_space import OpenClassifier
+from trainer.model import SoundNet
 from trainer.recipe import recipe_to_mapping
 from trainer.run import RunRecord, read_record
 
@@ -52,13 +55,14 @@ def package_bundle(request: PackageRequest) -> Bundle:
         TrainerError: a run is not finished, not evaluated, or of other labels, data sets or outputs or another recipe;
             or two of them judged one fold.
     """
-    model, recipe, labels = load_averaged_model(request.run)
+    model, recipe, labels = load_node_model(request.run)
     record = read_record(request.run)
     shipped = Judge(request.run, record, recipe_to_mapping(recipe), len(model.classifier.weight))
     parts = [run.predictions for run in _load_evaluated(request, shipped)]
+    _check_space(request, parts, model)
     predictions = join_predictions(parts)
-    decision, _ = choose_decision(predictions, labels)
-    metrics = measure(predictions, labels)
+    decision, choice = choose_decision(predictions, labels)
+    metrics = {**measure(predictions, labels), "foreign_score": choice.score}
     if metrics["foreign"]:
         metrics["foreign"]["rejected"] = measure_rejection(parts, len(labels))
     training = _training_record(request, record, recipe_to_mapping(recipe), metrics)
@@ -77,6 +81,18 @@ def package_bundle(request: PackageRequest) -> Bundle:
         window,
     )
     return export_bundle(model, content, request.out)
+
+
+def _check_space(request: PackageRequest, parts: list[Predictions], model: SoundNet) -> None:
+    """Do all know distances from their known space, the shipped network too, or none?  Raises TrainerError."""
+    with_distances = {len(part.distances) > 0 for part in parts}
+    shipped = isinstance(model.classifier, OpenClassifier)
+    if with_distances | {shipped} != {shipped}:
+        raise TrainerError(
+            "some of these runs know how far a sound lies from what they were trained on and others do not, as earlier "
+            "versions: run `soundclr-train evaluate RUN` again on each of %s, and the command that trained %s, which "
+            "adds what is missing" % (", ".join(map(str, request.evaluated)), request.run)
+        )
 
 
 def _load_evaluated(request: PackageRequest, shipped: Judge) -> list[Run]:
@@ -107,7 +123,7 @@ def _training_record(
         "description": request.description,
         "sources": request.sources,
         "limits": request.limits,
-        "method": _describe_method(recipe, record),
+        "method": _describe_method(recipe, record, metrics["foreign_score"]),
         "figures_note": _describe_figures(held, trained_folds),
         "recipe": recipe,
         "imagenet": _describe_origin(request.run),
@@ -122,10 +138,12 @@ def _describe_figures(held: list[RunRecord], trained_folds: list[int]) -> str:
     return _FIGURES_NOTE % (foreign, trained_folds)
 
 
-def _describe_method(recipe: dict[str, Any], record: RunRecord) -> str:
+def _describe_method(recipe: dict[str, Any], record: RunRecord, foreign_score: str) -> str:
     parts = ["%s on log-mels (recipe `%s`)" % (_SCHEMES[recipe["scheme"]], recipe["name"])]
-    if record.foreign_data and recipe["foreign_batch"]:
+    if foreign_score == "reject_logit":
         parts.append("foreign sound as one more output (outlier exposure)")
+    elif foreign_score == DISTANCE:
+        parts.append("foreign sound told by its distance from the space of the trained clips")
     if record.teachers:
         parts.append("taught by %d networks that had heard none of what it is judged on" % len(record.teachers))
     return "; ".join(parts)

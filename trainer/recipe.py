@@ -74,6 +74,7 @@ class Augmentation(NamedTuple):
     filter_width_bands: int = 3  # mel bands of the narrowest
     mixstyle_p: float = 0.0  # Freq-MixStyle (Kim et al., 2022; Schmid et al., 2022)
     mixstyle_alpha: float = 0.4  # of the share's Beta distribution
+    click_p: float = 0.0  # a knock on the microphone or its cable, up to full scale
 
 
 class Recipe(NamedTuple):

@@ -108,6 +108,7 @@ RANGES: Mapping[str, Range] = {
     "augmentation.filter_width_bands": Range(0, 512),
     "augmentation.mixstyle_p": _SHARE,
     "augmentation.mixstyle_alpha": _EXPONENT,
+    "augmentation.click_p": _SHARE,
 }
 
 

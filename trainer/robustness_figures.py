@@ -72,8 +72,7 @@ def compare_answers(own: Answers, other: Answers) -> list[dict[str, Any]]:
             "with the same --clips, --seed and --street"
             % (len(own.clips), len(own.conditions), len(other.clips), len(other.conditions))
         )
-    place = {clip: i for i, clip in enumerate(other.clips)}
-    theirs = other.right[:, [place[clip] for clip in own.clips]]
+    theirs = other.right[:, _places(own.clips, other.clips)]
     rows = []
     for number, (name, _) in enumerate(own.conditions):
         more = own.right[number] - theirs[number]
@@ -88,8 +87,7 @@ def compare_answers(own: Answers, other: Answers) -> list[dict[str, Any]]:
             }
         )
     if set(own.pair_clips) == set(other.pair_clips) and own.pair_clips:
-        place = {clip: i for i, clip in enumerate(other.pair_clips)}
-        more = own.pairs_right[0] - other.pairs_right[0][[place[clip] for clip in own.pair_clips]]
+        more = own.pairs_right[0] - other.pairs_right[0][_places(own.pair_clips, other.pair_clips)]
         rows.append(
             {
                 "condition": MIXED,
@@ -98,6 +96,11 @@ def compare_answers(own: Answers, other: Answers) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _places(clips: Sequence[str], among: Sequence[str]) -> list[int]:
+    place = {clip: i for i, clip in enumerate(among)}
+    return [place[clip] for clip in clips]
 
 
 def _average(parts: Sequence[tuple[list[str], list[str], np.ndarray]]) -> tuple[list[str], list[str], np.ndarray]:

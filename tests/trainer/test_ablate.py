@@ -35,7 +35,7 @@ from trainer.errors import TrainerError
 from trainer.evaluate import Predictions
 from trainer.folder_lock import hold
 from trainer.recipe import Recipe
-from trainer.recipes import RECIPES, list_differences
+from trainer.recipes import RECIPES, find_recipe, list_differences
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BACKBONE = "test_efficientnet"
@@ -56,6 +56,11 @@ def test_every_row_is_a_recipe_of_its_own():
 def test_rows_change_the_recipe_that_they_are_given():
     reference = Recipe(scheme="ce", epochs=3)
     assert row_recipe("hybrid", reference) == reference._replace(scheme="hybrid")
+    longer = find_recipe("street-esc")  # 5 s, batches of 32, 60 epochs
+    views, finer = row_recipe("two-views", longer), row_recipe("finer-time", longer)
+    assert (views.views, views.batch, views.epochs) == (2, 16, 30)
+    assert finer.frontend.window_samples == pytest.approx(longer.frontend.window_samples, abs=256)
+    assert finer.augmentation.time_mask_frames == 2 * longer.augmentation.time_mask_frames
     with pytest.raises(TrainerError, match="no row 'whisper'"):
         row_recipe("whisper", reference)
 
@@ -273,7 +278,16 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_table(tmp_path, command, ca
 
 
 def test_a_run_that_fails_leaves_the_others_and_is_named(tmp_path, command, capsys):
-    diverging = ["--rows", "ce,batches-of-classes", "--folds", "1", "--epochs", "1"]  # 8 classes, where there are 3
+    diverging = [
+        "--rows",
+        "ce,batches-of-classes",
+        "--folds",
+        "1",
+        "--epochs",
+        "1",
+        "--batch",
+        "8",
+    ]  # 8 classes, where there are 3
     assert main(command("r", *diverging)) == 1
     out, err = capsys.readouterr()
     assert "`ce`" in out and "batches-of-classes" not in out
@@ -304,7 +318,7 @@ def test_options_reach_all_rows_and_a_row_keeps_its_own_change(tmp_path, command
     assert {row: recipe.epochs for row, recipe in recipes.items()} == {**dict.fromkeys(recipes, 2), "two-views": 1}
     assert all(recipe.frontend.window_frames == 33 for recipe in recipes.values())
     assert recipes["two-views"].views == 2
-    assert (recipes["two-views"].batch, recipes["ce"].batch, recipes["trial"].batch) == (32, 4, 4)
+    assert (recipes["two-views"].batch, recipes["ce"].batch, recipes["trial"].batch) == (2, 4, 4)
     assert recipes["trial"].schedule == "one_cycle" and recipes["trial"].foreign_batch == 2
 
 

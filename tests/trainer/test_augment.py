@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from trainer.augment import (
     add_background,
     augment_spectrograms,
+    click_randomly,
     cut_randomly,
     mask_randomly,
     mix_pair,
@@ -116,6 +117,29 @@ def test_gain_leaves_a_peak_within_its_range_and_never_clips(seed, peak):
     assert gained.dtype == np.float32
     assert RECIPE.gain_db[0] - 0.01 <= 20 * np.log10(np.abs(gained).max()) <= 0.01
     np.testing.assert_allclose(gained / np.abs(gained).max(), sound / np.abs(sound).max(), atol=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.0, 1.0), st.integers(1, 30000))
+def test_a_click_is_short_between_the_sounds_peak_and_full_scale(seed, peak, length):
+    rng = np.random.default_rng(seed)
+    sound = (peak * np.sin(np.arange(length) / 5)).astype(np.float32)
+    clicked = click_randomly(sound, rng, Augmentation(click_p=1.0), 22050)
+    changed = np.flatnonzero(clicked != sound)
+    assert clicked.shape == sound.shape and clicked.dtype == np.float32 and np.abs(clicked).max() <= 1.0
+    assert len(changed) == 0 or changed[-1] - changed[0] < 0.03 * 22050
+    assert np.abs(clicked - sound).max() <= 2.0
+
+
+def test_clicks_come_as_often_as_asked_for_and_without_them_no_number_is_drawn():
+    sound = np.full(4000, 0.01, np.float32)
+    rng = np.random.default_rng(0)
+    clicked = [click_randomly(sound, rng, Augmentation(click_p=0.3), 22050) for _ in range(500)]
+    assert np.mean([(one != sound).any() for one in clicked]) == pytest.approx(0.3, abs=0.06)
+    peaks_db = [20 * np.log10(np.abs(one).max()) for one in clicked if (one != sound).any()]
+    assert min(peaks_db) < -34 and max(peaks_db) > -3  # from the sound's own to full scale
+    before = rng.bit_generator.state
+    assert click_randomly(sound, rng, Augmentation(), 22050) is sound and rng.bit_generator.state == before
 
 
 def test_masks_are_silence_and_nothing_else_changes():

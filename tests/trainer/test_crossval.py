@@ -56,6 +56,9 @@ def test_a_killed_cross_validation_goes_on_with_what_is_left(tmp_path):
         run_jobs(jobs, tmp_path, {}, work, lambda line: None)
     with pytest.raises(TrainerError, match=r"other settings \(a\)"):
         run_jobs(jobs, tmp_path, {"a": 2}, work, lambda line: None)
+    (tmp_path / "crossval.json").write_text("{")
+    with pytest.raises(TrainerError, match="is damaged"):
+        run_jobs(jobs, tmp_path, {"a": 1}, work, lambda line: None)
 
 
 def test_two_processes_share_the_runs_and_spoil_none(tmp_path):
@@ -97,7 +100,7 @@ def test_from_data_to_joint_figures_and_a_report(tmp_path, urbansound8k, esc10, 
     assert main(["--device", "cpu", "foreign", str(tmp_path / "cv"), *data, "--neighbours", "--json"]) == 0
     foreign = json.loads(capsys.readouterr().out)
     assert foreign["runs"] == 2 and foreign["foreign_clips"] >= 1 and foreign["score"] == "reject_logit"
-    assert foreign["other_scores"].keys() == {"energy", "neighbours"}
+    assert foreign["other_scores"].keys() == {"energy", "neighbours", "distance"}
     check_robustness(str(tmp_path / "cv"), runs, urbansound8k, tmp_path / "figures.json", capsys)
     evaluate = ["--device", "cpu", "evaluate", runs[0], *data]
     assert main([*evaluate, "--with", runs[1]]) == 0

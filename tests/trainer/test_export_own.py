@@ -62,12 +62,19 @@ def test_the_papers_recipe_goes_from_data_to_a_bundle_without_foreign_sound(
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.training["folds"] == [2] and bundle.training["trained_folds"] == [1, 2]  # judged; trained on
     assert main(["robustness", str(tmp_path / "bundle"), "--data", str(urbansound8k), "--fold", "1"]) == 2
-    assert bundle.n_outputs == len(bundle.labels) == 3 and bundle.decision.foreign.method == "energy"
+    assert bundle.n_outputs == 4 and len(bundle.labels) == 3  # the last: how far from what was trained on
+    assert bundle.decision.foreign.method == "reject_logit"
     with open_runtime(bundle) as runtime:
         assert run_selftest(bundle, runtime).logit_error < 1e-3
     card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
     assert "recipe `soundclr`" in card and "the weights of weights.pth" in card and "averaged" not in card
     assert "do not say how well it is rejected" in card and "outlier exposure" not in card
+    assert "told by its distance from the space of the trained clips" in card
+    held = tmp_path / "held"
+    with np.load(held / "predictions.npz") as kept:
+        older = {name: kept[name] for name in kept.files if name != "distances"}
+    np.savez(held / "predictions.npz", **older)  # as an earlier version evaluated it
+    assert main(export) == 2 and "run `soundclr-train evaluate RUN` again" in capsys.readouterr().err
     path = tmp_path / "bundle" / "model.onnx"
     assert not unknown_to_8_2(read_onnx_graph(path.read_bytes(), "it"))
     inputs = onnx.load(str(path)).graph.input[0].type.tensor_type.shape.dim

@@ -200,15 +200,22 @@ def test_other_scores_stand_beside_the_nodes_own(sets):
 
 
 def test_a_run_is_asked_for_its_neighbours_and_a_bundle_cannot_be(sets):
-    """A network whose space is the number of the clip's noise: known clips are near what was trained on."""
+    """Known clips lie in the plane of what was trained on, foreign ones far above it."""
     bank = [clip for clip in sets[0].clips if clip.fold == 1]
     listener = cheat(silence)._replace(
-        embed_clips=lambda clips: np.array([[1.0, float(i >= 12)] for i in range(len(clips))])
+        listen_within=lambda clips: (
+            np.zeros((len(clips), 3)),
+            np.array([[1.0, i % 3, 10.0 * (i >= 12)] for i in range(len(clips))]),
+        )
     )
     assert listener.trained_on(sets[0]) == bank
     test = choose_foreign(listener, *sets, folds=[], skip=["canine"])
     judged = judge_foreign(listener, test, bank=bank)
-    assert figures_of(judged)["other_scores"]["neighbours"]["auroc"]["value"] == 1.0
+    others = figures_of(judged)["other_scores"]
+    assert others["neighbours"]["auroc"]["value"] == 1.0
+    assert others["distance"]["auroc"]["value"] == 1.0
+    measures = judge_foreign(listener._replace(measures_distance=True), test)
+    assert list(measures.scores) == ["distance", "energy"]  # its extra output, by its name
     with pytest.raises(TrainerError, match="no run on"):
         listener._replace(record=None).trained_on(sets[0])
     with pytest.raises(TrainerError, match="gives no embeddings"):

@@ -11,7 +11,7 @@ from trainer.recipes import RECIPES, change_recipe, fix_reference
 
 REFERENCE = "reference"  # the recipe that the others change
 FIXED_REFERENCE = "fixed-reference"
-DISTILLED = "distilled"  # needs teachers
+DISTILLED = "distilled"
 HEADLINE = ("ce", "supcon", REFERENCE, DISTILLED, "trial")  # the rows that deserve several seeds
 HEADLINE_SEEDS = (0, 1, 2)
 
@@ -22,7 +22,13 @@ class Row(NamedTuple):
     name: str
     text: str  # what is different, in words
     changes: dict[str, Any]  # of the reference recipe, by field
-    epochs_share: float = 1.0  # of the reference's; a half where batches of half the clips would mean twice the steps
+    epochs_share: float = 1.0  # of the reference's
+    batch_share: float = 1.0  # likewise; a half of both means as many steps
+
+    @property
+    def needs_teachers(self) -> bool:
+        """Left out where none are named."""
+        return "distil_weight" in self.changes
 
 
 def _off(name: str, text: str, **changes: Any) -> Row:
@@ -40,12 +46,13 @@ ROWS: Sequence[Row] = (
     Row("supcon", "contrastive first, then a linear classifier on the frozen network", {"scheme": "supcon"}),
     Row("hybrid", "contrastive and cross-entropy together", {"scheme": "hybrid"}),
     Row("batches-of-32", "batches of 32 clips in place of 64, twice the steps", {"batch": 32, "foreign_batch": 6}),
-    Row("batches-of-classes", "P x K batches: 8 classes, 8 clips of each", {"classes_per_batch": 8, "batch": 64}),
-    Row("two-views", "two views of 32 clips in place of one of 64, as many steps", {"views": 2, "batch": 32}, 0.5),
+    Row("batches-of-classes", "P x K batches: 8 classes, as many clips of each", {"classes_per_batch": 8}),
+    Row("two-views", "two views of half as many clips a batch, as many steps", {"views": 2}, 0.5, 0.5),
     Row(
         "classes-and-views",
-        "P x K batches of 8 classes, 4 clips of each, in two views, as many steps",
-        {"classes_per_batch": 8, "batch": 32, "views": 2},
+        "P x K batches of 8 classes, half as many clips of each in two views, as many steps",
+        {"classes_per_batch": 8, "views": 2},
+        0.5,
         0.5,
     ),
     Row("temperature-0.05", "contrastive temperature 0.05, the paper's", {"temperature": 0.05}),
@@ -61,17 +68,12 @@ ROWS: Sequence[Row] = (
     Row(
         "finer-time",
         "a frame every 256 samples in place of 512: jackhammers blow 8 to 20 times a second; the network costs twice",
-        {"frontend.hop_length": 256, "frontend.window_frames": 341, "augmentation.time_mask_frames": 48},
+        {"frontend.hop_length": 256},
     ),
     Row(
         "short-frames",
         "frames of 23 ms in place of 46, a frame every 256 samples: blows 50 ms apart stay apart; costs twice",
-        {
-            "frontend.win_length": 512,
-            "frontend.hop_length": 256,
-            "frontend.window_frames": 341,
-            "augmentation.time_mask_frames": 48,
-        },
+        {"frontend.win_length": 512, "frontend.hop_length": 256},
     ),
     Row("mixup", "mixup 0.3 for the classifier alone, the contrastive loss unmixed", {"mixup": 0.3}),
     _off("cut", "cutting clips to random lengths", cut_p=0.0),
@@ -89,8 +91,10 @@ ROWS: Sequence[Row] = (
     _on("filter-linear", "FilterAugment, linear, in place of the smooth response", filter_p=0.8, response_db=0.0),
     _on("filter-step", "FilterAugment, steps, likewise", filter_p=0.8, filter_kind="step", response_db=0.0),
     _on("mixstyle", "Freq-MixStyle on four clips of ten", mixstyle_p=0.4),
+    _on("clicks", "clicks of 2 to 30 ms, up to full scale, in three windows of ten", click_p=0.3),
     _on("loud-masks", "masks filled with the loudest value, the paper's quirk", mask_fill="loudest"),
     Row(DISTILLED, "half the classifier's loss from the teachers' answers", {"distil_weight": 0.5}),
+    Row("distilled-whole", "all of the classifier's loss from the teachers' answers", {"distil_weight": 1.0}),
     Row(FIXED_REFERENCE, "fixed reference and gain of the clip's own level", {}),
 )
 
@@ -115,7 +119,18 @@ def row_recipe(name: str, reference: Recipe) -> Recipe:
     for row in ROWS:
         if row.name == name:
             changed = fix_reference(reference) if name == FIXED_REFERENCE else reference
-            epochs = max(1, round(reference.epochs * row.epochs_share))
-            return change_recipe(changed._replace(epochs=epochs), row.changes)
+            epochs, batch = reference.epochs * row.epochs_share, reference.batch * row.batch_share
+            changed = changed._replace(epochs=max(1, round(epochs)), batch=max(1, round(batch)))
+            return _keep_durations(change_recipe(changed, row.changes), reference.frontend.hop_length)
     describe_row(name)  # or refuse
     return RECIPES[name]
+
+
+def _keep_durations(recipe: Recipe, hop_length: int) -> Recipe:
+    """The window and its masks as long as they were with another hop."""
+    finer = hop_length / recipe.frontend.hop_length
+    frontend, augmentation = recipe.frontend, recipe.augmentation
+    return recipe._replace(
+        frontend=frontend._replace(window_frames=round((frontend.window_frames - 1) * finer) + 1),
+        augmentation=augmentation._replace(time_mask_frames=round(augmentation.time_mask_frames * finer)),
+    )

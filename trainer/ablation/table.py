@@ -156,8 +156,7 @@ def _markdown_row(row: Mapping[str, Any]) -> str:
         row["row"],
         row["text"] + (", `%s`" % "`, `".join(row["recipes"]) if row["row"] == REFERENCE and row["recipes"] else ""),
         ", ".join(map(str, row["folds"])),
-        ", ".join(map(str, row["seeds"]))
-        + (" (%d of %d runs)" % (row["runs"], whole) if row["runs"] < (whole := _whole(row)) else ""),
+        _describe_seeds(row),
         "%.1f (%.1f to %.1f)" % _hundredfold(accuracy, "value"),
         "%.3f (%.3f to %.3f)" % (f1["value"], *f1["by_source"]),
         gained,
@@ -165,8 +164,10 @@ def _markdown_row(row: Mapping[str, Any]) -> str:
     )
 
 
-def _whole(row: Mapping[str, Any]) -> int:
-    return len(row["folds"]) * len(row["seeds"])
+def _describe_seeds(row: Mapping[str, Any]) -> str:
+    whole = len(row["folds"]) * len(row["seeds"])
+    missing = " (%d of %d runs)" % (row["runs"], whole) if row["runs"] < whole else ""
+    return ", ".join(map(str, row["seeds"])) + missing
 
 
 def _hundredfold(figure: Mapping[str, Any], name: str) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ import sys
 from typing import Any, NamedTuple
 
 from trainer.ablation.results import Cell
-from trainer.ablation.rows import DISTILLED, HEADLINE, HEADLINE_SEEDS, REFERENCE, ROWS, row_recipe
+from trainer.ablation.rows import HEADLINE, HEADLINE_SEEDS, REFERENCE, ROWS, row_recipe
 from trainer.ablation.runs import plan_cells
 from trainer.commands.run_options import build_recipe, build_record, override_recipe
 from trainer.crossval import describe_settings, digest_settings
@@ -74,7 +74,7 @@ def plan_runs(arguments: argparse.Namespace) -> dict[Cell, Plan]:
 def _row_recipes(arguments: argparse.Namespace, base: Recipe, data: str) -> dict[str, Recipe]:
     """A recipe for each row asked for; by default all that change something."""
     reference = base if arguments.teacher == [] else base._replace(distil_weight=0.0)
-    every = [row.name for row in ROWS if row.name != DISTILLED or arguments.teacher] + ["trial"]
+    every = [row.name for row in ROWS if arguments.teacher or not row.needs_teachers] + ["trial"]
     names = [arguments.reference or REFERENCE, *(arguments.rows or every)]
     recipes = {}
     for name in dict.fromkeys(names):

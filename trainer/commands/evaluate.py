@@ -10,12 +10,21 @@ from pathlib import Path
 
 from trainer.calibration import measure
 from trainer.commands.options import Commands, add_data, progress_bar
-from trainer.data.datasets import Dataset
-from trainer.data.waveforms import read_waveforms
+from trainer.data.datasets import Clip, Dataset
+from trainer.data.waveforms import Waveforms, read_waveforms
 from trainer.ensemble import average_predictions
 from trainer.errors import TrainerError
-from trainer.evaluate import Predictions, join_predictions, load_averaged_model, predict, save_predictions
+from trainer.evaluate import (
+    Predictions,
+    has_foreign_output,
+    join_predictions,
+    keep_known_space,
+    load_averaged_model,
+    predict,
+    save_predictions,
+)
 from trainer.evaluated_runs import check_ensemble, check_once, check_one_kind, load_run, read_judge
+from trainer.known_space import open_classifier
 from trainer.report.figures import compare_best_epoch
 from trainer.run import read_datasets, read_record, select_clips
 
@@ -92,11 +101,13 @@ def judge(
             "train with --hold-out-fold" % run
         )
     model, recipe, labels = load_averaged_model(run)
-    clips = [
-        read_waveforms(chosen, labels, recipe.frontend.sample_rate_hz)
-        for chosen in (selection.test, selection.foreign_test)
-        if chosen
-    ]
+
+    def read(clips: list[Clip]) -> Waveforms:
+        return read_waveforms(clips, labels, recipe.frontend.sample_rate_hz)
+
+    if not has_foreign_output(model, labels):
+        open_classifier(model, keep_known_space(run, model, recipe, lambda: read(selection.train), device=device))
+    clips = [read(chosen) for chosen in (selection.test, selection.foreign_test) if chosen]
     if progress is not None:
         predictions = predict(model, recipe, clips, device=device, progress=progress)
     else:

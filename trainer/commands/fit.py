@@ -16,7 +16,7 @@ from trainer.data.datasets import Dataset
 from trainer.data.waveforms import read_waveforms
 from trainer.distillation import Teachers
 from trainer.errors import TrainerError
-from trainer.evaluate import count_right
+from trainer.evaluate import count_right, keep_known_space, load_averaged_model
 from trainer.fit import CHECKPOINT_NAME, Fit, Progress
 from trainer.folder_lock import hold
 from trainer.hardware import check_workers
@@ -134,18 +134,20 @@ def train(
     with open_tensorboard(folder if arguments.tensorboard and group.leads else None, fit.epoch) as follow:
         if progress is not None:
             fit.run(progress, judge=judge, follow=follow)
-            return len(known)
-        with progress_bar() as bar:
-            bar.disable = not group.leads
-            steps = fit.source.steps
-            task = bar.add_task("", total=recipe.total_epochs * steps, completed=fit.epoch * steps)
-            fit.run(
-                lambda epoch, step, means: bar.update(
-                    task, completed=epoch * steps + step, description=describe_progress(epoch, recipe, means)
-                ),
-                judge=judge,
-                follow=follow,
-            )
+        else:
+            with progress_bar() as bar:
+                bar.disable = not group.leads
+                steps = fit.source.steps
+                task = bar.add_task("", total=recipe.total_epochs * steps, completed=fit.epoch * steps)
+                fit.run(
+                    lambda epoch, step, means: bar.update(
+                        task, completed=epoch * steps + step, description=describe_progress(epoch, recipe, means)
+                    ),
+                    judge=judge,
+                    follow=follow,
+                )
+    if group.leads and not foreign_train:
+        keep_known_space(folder, load_averaged_model(folder)[0], recipe, lambda: known, device=arguments.device)
     return len(known)
 
 

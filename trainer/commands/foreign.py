@@ -41,7 +41,9 @@ def add_parser(commands: Commands) -> None:
     )
     foreign.add_argument("--fold", type=int, action="append", default=[], help="of --data (default: the run's own)")
     foreign.add_argument(
-        "--neighbours", action="store_true", help="judge the distance to the nearest trained clips too (runs alone)"
+        "--neighbours",
+        action="store_true",
+        help="judge the distances from the nearest trained clips and from their space too (runs alone)",
     )
     foreign.add_argument("--as-recorded", action="store_true", help="leave silence and clip ends as they are")
     foreign.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")

@@ -119,10 +119,10 @@ def _choose(arguments: argparse.Namespace, paths: list[Path], data: Dataset) -> 
 
 def _judge(arguments: argparse.Namespace, jobs: list[Job]) -> Answers:
     parts = []
+    rate_hz = jobs[0][0].spec.sample_rate_hz  # jobs are of one recipe
+    noises = read_noises(arguments.street, rate_hz) if arguments.street else []
     with progress_bar() as bar:
         for listener, chosen in jobs:
-            rate_hz = listener.spec.sample_rate_hz
-            noises = read_noises(arguments.street, rate_hz) if arguments.street else []
             task = bar.add_task(listener.name, total=len(build_conditions(listener, noises)) + 1)
             parts.append(
                 measure_robustness(

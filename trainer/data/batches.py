@@ -12,6 +12,7 @@ from torch import Tensor
 
 from trainer.augment import (
     add_background,
+    click_randomly,
     cut_randomly,
     draw_share,
     mix_pair,
@@ -146,7 +147,7 @@ class BatchSource:
         if rng.random() < recipe.background_p:
             below = None if self._foreign is None else self._random_foreign(self._foreign, rng)
             sound = add_background(sound, below, rng, recipe)
-        return random_gain(sound, rng, recipe), target, label
+        return self._on_microphone(sound, rng), target, label
 
     def _foreign_row(self, foreign: Waveforms, i: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, int]:
         recipe = self._recipe.augmentation
@@ -160,7 +161,11 @@ class BatchSource:
             sound = mix_pair(sound, self._window(self._random_foreign(foreign, rng), rng), float(rng.beta(1.0, 1.0)))
         if rng.random() < recipe.background_p:
             sound = add_background(sound, None, rng, recipe)
-        return random_gain(sound, rng, recipe), self._one_hot(self._n_labels), UNKNOWN_LABEL
+        return self._on_microphone(sound, rng), self._one_hot(self._n_labels), UNKNOWN_LABEL
+
+    def _on_microphone(self, sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        recipe = self._recipe.augmentation
+        return click_randomly(random_gain(sound, rng, recipe), rng, recipe, self._recipe.frontend.sample_rate_hz)
 
     def _random_foreign(self, foreign: Waveforms, rng: np.random.Generator) -> np.ndarray:
         return foreign.samples[int(rng.choice(len(foreign), p=self._foreign_weights))]

@@ -133,6 +133,7 @@ def _foreign_figures(subject: Subject) -> dict[str, Any] | None:
     scores, is_foreign = subject.foreign_scores, np.arange(len(subject.foreign_scores)) >= n_known
     sources = [*subject.known.source_ids, *subject.foreign.source_ids]
     return {
+        "score": subject.foreign_score,
         "clips": len(set(name_clips(subject.foreign).tolist())),
         "sources": len(set(subject.foreign.source_ids)),
         **foreign_figures(
@@ -235,12 +236,9 @@ def _by(right: np.ndarray, groups: np.ndarray) -> dict[str, float]:
 
 
 def _spread(right: np.ndarray, subject: Subject) -> float | None:
-    """Over seeds that each judged every fold: of others it would be the folds' difference. Else None."""
+    """Over seeds that each judged every fold. Else None."""
     values = list(_by(right, subject.seeds).values())
-    cells = {(int(fold), int(seed)) for fold, seed in zip(subject.known.folds, subject.seeds, strict=True)}
-    if len(cells) < len(values) * len(np.unique(subject.known.folds)):
-        return None
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return float(np.std(values, ddof=1)) if len(values) > 1 and subject.seeds_are_complete else None
 
 
 def _interval(statistic: Callable[[np.ndarray], float], sources: list[str]) -> list[float]:

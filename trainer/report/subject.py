@@ -8,12 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engines.foreignness import foreignness
-from trainer.crossval import SETTINGS_NAME, is_done, list_runs, read_settings
+from trainer.crossval import SETTINGS_NAME, is_done, list_runs
 from trainer.data.datasets import UNKNOWN_LABEL
 from trainer.ensemble import average_predictions, average_seeds, list_seeds
-from trainer.errors import TrainerError
-from trainer.evaluate import Predictions, join_predictions, name_clips
+from trainer.evaluate import Predictions, foreign_scores, join_predictions, name_clips
 from trainer.evaluated_runs import Run, check_once, check_one_kind, load_run
 from trainer.metrics import fit_temperature, softmax
 
@@ -39,6 +37,7 @@ class Subject(NamedTuple):
     seeds: np.ndarray  # int64 [N], of the known rows
     probabilities: np.ndarray  # float64 [N, K], calibrated
     calibration: str  # how
+    foreign_score: str  # of trainer.evaluate.foreign_scores, by name
     foreign_scores: np.ndarray  # float64 [M]: known rows, then foreign rows; higher is more foreign
     foreign: Predictions  # the foreign rows
     networks: np.ndarray  # int64 [M]: which network gave each of foreign_scores
@@ -48,6 +47,12 @@ class Subject(NamedTuple):
     def n_clips(self) -> int:
         """Different known clips."""
         return len(set(name_clips(self.known).tolist()))
+
+    @property
+    def seeds_are_complete(self) -> bool:
+        """Did each seed judge every fold?  Only then does the seeds' spread not hold that of the folds."""
+        cells = set(zip(self.known.folds.tolist(), self.seeds.tolist(), strict=True))
+        return len(cells) == len(np.unique(self.seeds)) * len(np.unique(self.known.folds))
 
 
 def load_subject(paths: Sequence[Path], *, name: str = "", ensemble: bool = False) -> Subject:
@@ -78,8 +83,7 @@ def load_subject(paths: Sequence[Path], *, name: str = "", ensemble: bool = Fals
 def ensemble_of_seeds(subject: Subject) -> Predictions | None:
     """Each fold judged by the mean of its seeds' networks; None where there is one seed, or a fold lacks one."""
     seeds = np.unique(subject.seeds)
-    cells = {(int(fold), int(seed)) for fold, seed in zip(subject.known.folds, subject.seeds, strict=True)}
-    if len(seeds) < 2 or len(cells) < len(seeds) * len(np.unique(subject.known.folds)):
+    if len(seeds) < 2 or not subject.seeds_are_complete:
         return None
     return average_predictions([subject.known.select(subject.seeds == seed) for seed in seeds])
 
@@ -92,7 +96,7 @@ def _join(name: str, runs: list[Run], inner: list[Run]) -> Subject:
     foreign = join_predictions([run.predictions.select(run.predictions.labels == UNKNOWN_LABEL) for run in runs])
     n_labels = len(runs[0].record.labels)
     temperatures, calibration = _fit_temperatures(known, seeds, inner, n_labels)
-    method = "reject_logit" if known.logits.shape[1] > n_labels else "energy"
+    score, values = next(iter(foreign_scores(join_predictions([known, foreign]), n_labels).items()))
     return Subject(
         name,
         runs[0].record.data,
@@ -102,7 +106,8 @@ def _join(name: str, runs: list[Run], inner: list[Run]) -> Subject:
         seeds,
         softmax(known.logits[:, :n_labels].astype(np.float64) / temperatures[:, None]),
         calibration,
-        np.concatenate([foreignness(part.logits, method, n_labels) for part in (known, foreign)]),
+        score,
+        values,
         foreign,
         _number_networks(runs),
     )
@@ -119,18 +124,7 @@ def _expand(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     outer = [run for path in paths for run in list_runs(path)]
     folders = [path for path in paths if (path / SETTINGS_NAME).is_file()]
     inner = [run for folder in folders for run in sorted(folder.glob("inner-*")) if is_done(run)]
-    _check_weights(folders)
     return outer, inner
-
-
-def _check_weights(folders: Sequence[Path]) -> None:
-    """Did these cross-validations begin with the same weights?  No recipe tells."""
-    given = {folder: read_settings(folder).get("weights", "") for folder in folders}
-    for folder, weights in given.items():
-        if weights != given[folders[0]]:
-            raise TrainerError(
-                "%s began with other weights (--weights) than %s; compare them with --against" % (folder, folders[0])
-            )
 
 
 def _fit_temperatures(known: Predictions, seeds: np.ndarray, inner: list[Run], n_labels: int) -> tuple[np.ndarray, str]:
