@@ -60,6 +60,10 @@ class GpuScorer(Scorer):
         """The answer for a stretch too short for one window.  Starts anew afterwards."""
         return self._thread.call(lambda: self._stream.finish())
 
+    def start_at(self, number: int) -> None:
+        """The next sample begins the window of this number."""
+        self._thread.call(lambda: self._stream.start_anew(number))
+
     def run_selftest(self) -> SelfTestResult:
         """Check this very unit, front end and network, against the bundle's record.  Raises SelfTestError."""
         reference = load_selftest(self._bundle)

@@ -34,6 +34,11 @@ class Scorer(ABC):
         bundle's rule.  Starts anew afterwards."""
 
     @abstractmethod
+    def start_at(self, number: int) -> None:
+        """Forget what was heard; the next sample begins the window of this number, counted from the beginning of a
+        stretch that another scorer heard so far. The windows after it lie where that scorer's would."""
+
+    @abstractmethod
     def run_selftest(self) -> SelfTestResult:
         """Check this very unit against the bundle's record.  Raises SelfTestError."""
 
@@ -73,6 +78,10 @@ class CpuScorer(Scorer):
     def finish(self) -> List[WindowScores]:
         """The answer for a stretch too short for one window.  Starts anew afterwards."""
         return self._stream.finish()
+
+    def start_at(self, number: int) -> None:
+        """The next sample begins the window of this number."""
+        self._stream.start_anew(number)
 
     def run_selftest(self) -> SelfTestResult:
         """Check this very unit against the bundle's record.  Raises SelfTestError."""

@@ -50,6 +50,7 @@ class SwitchingScorer(Scorer):
         self._recent = RecentSamples(bundle.frontend.window_samples + 2 * self._hop_samples)
         self._offset = 0  # where the current scorer's first sample lies in the stretch since the last gap
         self._last: Optional[WindowScores] = None  # answer of this stretch
+        self._answered = 0  # windows of this stretch
         self._has_switched = False
         self._lock = threading.Lock()
         self._prepared: Optional[Scorer] = None
@@ -71,9 +72,14 @@ class SwitchingScorer(Scorer):
             answers = self._told(self._current.finish())
         except EngineError as error:
             answers = self._fall_back(error) + self._told(self._current.finish())
-        self._recent.reset()
-        self._offset, self._last = 0, None
+        self._forget()
         return answers
+
+    def start_at(self, number: int) -> None:
+        """The next sample begins the window of this number."""
+        self._current.start_at(number)
+        self._forget()
+        self._answered = number
 
     def run_selftest(self) -> SelfTestResult:
         """Check the scorer that answers now.  Raises SelfTestError."""
@@ -134,6 +140,10 @@ class SwitchingScorer(Scorer):
             prepared, self._prepared = self._prepared, None
             return prepared
 
+    def _forget(self) -> None:
+        self._recent.reset()
+        self._offset, self._last, self._answered = 0, None, 0
+
     def _push_part(self, part: np.ndarray) -> List[WindowScores]:
         answers: List[WindowScores] = []
         prepared = self._take_prepared()
@@ -177,6 +187,7 @@ class SwitchingScorer(Scorer):
     def _replay(self, scorer: Scorer) -> List[WindowScores]:
         """Let a fresh scorer hear the stretch from the last answered window on.  Returns what that window is not."""
         start = 0 if self._last is None else self._last.first_sample
+        scorer.start_at(self._answered - (self._last is not None))
         answers = scorer.push(self._recent.since(start))
         if self._last is not None:
             difference = float(np.abs(answers[0].logits - self._last.logits).max())
@@ -186,7 +197,7 @@ class SwitchingScorer(Scorer):
         return self._told(answers)
 
     def _told(self, answers: List[WindowScores]) -> List[WindowScores]:
-        """Answers as the stretch counts samples; the last one is remembered."""
+        """Answers as the stretch counts samples and windows; the last one is remembered."""
         offset = self._offset
         moved = [
             answer._replace(first_sample=answer.first_sample + offset, end_sample=answer.end_sample + offset)
@@ -194,4 +205,5 @@ class SwitchingScorer(Scorer):
         ]
         if moved:
             self._last = moved[-1]
+            self._answered += len(moved)
         return moved

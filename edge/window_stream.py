@@ -53,15 +53,23 @@ class WindowStream:
         self.start_anew()
         return answers
 
-    def start_anew(self) -> None:
-        """Forget everything heard."""
+    def start_anew(self, number: int = 0) -> None:
+        """Forget everything heard.
+
+        Args:
+            number: of the window that the next sample begins, counted from the beginning of a stretch whose windows
+                another stream answered so far.
+        """
         self._front_end.reset()
-        self._samples = self._windows = 0
+        self._first, self._samples, self._windows = number, 0, 0
 
     def _next_frames(self) -> int:
-        # counted from the beginning, so that hops that are no whole number of frames do not drift
-        spec = self._bundle.frontend
-        return spec.window_frames + int(round(self._windows * self._hop_s * spec.frames_per_s))
+        # counted from the stretch's beginning, so that hops that are no whole number of frames do not drift
+        begun = self._frames_before(self._first)
+        return self._bundle.frontend.window_frames + self._frames_before(self._first + self._windows) - begun
+
+    def _frames_before(self, number: int) -> int:
+        return int(round(number * self._hop_s * self._bundle.frontend.frames_per_s))
 
     def _keep_beginning(self, part: np.ndarray) -> None:
         if self._samples < len(self._beginning):

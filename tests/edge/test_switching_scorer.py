@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.recent_samples import RecentSamples
@@ -87,13 +87,10 @@ def hear(scorer, samples, blocks, open_at=None, gate=None):
 
 
 def assert_same_hops(answers, expected):
-    """Each hop once and in order; where the successor counts frames anew, a window may lie one frame beside."""
-    assert len(answers) == len(expected)
+    """Each hop once, in order and at its place, however often another scorer took over."""
+    assert [(a.first_sample, a.end_sample) for a in answers] == [(e.first_sample, e.end_sample) for e in expected]
     for given_, right in zip(answers, expected):
-        assert abs(given_.first_sample - right.first_sample) <= SPEC.hop_length
-        assert given_.end_sample - given_.first_sample == right.end_sample - right.first_sample
-        if given_.first_sample == right.first_sample:
-            np.testing.assert_allclose(given_.logits, right.logits, atol=1e-4)
+        np.testing.assert_allclose(given_.logits, right.logits, atol=1e-4)
 
 
 def alone(bundle, samples, blocks):
@@ -118,7 +115,8 @@ def test_the_answers_are_those_of_one_scorer(bundle, blocks, open_at, seconds):
 
 
 @settings(deadline=None, max_examples=15)
-@given(fails_after=st.integers(0, 8), block=st.integers(300, 9000))
+@given(fails_after=st.integers(0, 6), block=st.integers(300, 9000))
+@example(fails_after=5, block=7680)  # two takeovers in one stretch: their roundings of hops to frames add up
 def test_when_the_successor_fails_the_processor_goes_on_without_a_missing_hop(bundle, fails_after, block):
     samples, gate = sound(2.5), threading.Event()
     other = open_other(bundle, fails_after)

@@ -130,6 +130,9 @@ class _SlowScorer(Scorer):
     def finish(self):
         return self._quick.finish()
 
+    def start_at(self, number):
+        self._quick.start_at(number)
+
     def run_selftest(self):
         return self._quick.run_selftest()
 
