@@ -6,6 +6,7 @@ from typing import Any, List, NamedTuple, Tuple
 
 from engines.device_facts import DeviceFacts
 from engines.errors import CompileError, RefusedError
+from engines.half_weights import widen_half_weights
 from engines.onnx_graph import LAST_OPSET_OF_8_2, OnnxGraph, misread_by_8_2, read_onnx_graph
 from engines.tensorrt_library import first_complaint, read_version
 
@@ -59,6 +60,7 @@ def build_plan(trt: Any, log: Any, request: BuildRequest, facts: DeviceFacts) ->
         RefusedError: the device has no such precision, or TensorRT does not read or build the network.
         CompileError: it ran out of memory; less workspace may help.
     """
+    request = request._replace(onnx=widen_half_weights(request.onnx, request.where))
     graph = read_onnx_graph(request.onnx, request.where)
     _check_graph(trt, graph, request)
     builder = trt.Builder(log)

@@ -1,12 +1,12 @@
 """What an ONNX file says of itself, read without the onnx package, which a node does not have.
 
-Only the few fields that decide whether a TensorRT reads a network rightly: ONNX's messages (onnx/onnx.proto) are
-protocol buffers, a sequence of numbered fields.
+Only the few fields of ONNX's messages (onnx/onnx.proto) that decide whether a TensorRT reads a network rightly.
 """
 
-from typing import Dict, Iterator, List, NamedTuple, Tuple, Union
+from typing import Dict, List, NamedTuple, Tuple, Union
 
 from engines.errors import BundleError
+from engines.protocol_buffers import Field, bytes_of, read_fields
 
 LAST_OPSET_OF_8_2 = 13  # TensorRT 8.2 and 8.4 take later ones without a word, and misread them
 # What TensorRT 8.2's operator matrix has, of what networks for sound are made of.
@@ -44,7 +44,6 @@ OPERATORS_OF_8_2 = frozenset(
     ]
 )
 _FLOAT16 = 10  # TensorProto.DataType
-_VARINT, _FIXED_64, _LENGTH, _FIXED_32 = 0, 1, 2, 5
 
 
 class OnnxGraph(NamedTuple):
@@ -75,17 +74,17 @@ def read_onnx_graph(content: bytes, where: str) -> OnnxGraph:
     nodes: List[_Node] = []
     data_types: List[object] = []
     try:
-        for field, value in _fields(content):
-            if field == 8:  # ModelProto.opset_import
-                entry = dict(_fields(_bytes_of(value)))
-                opsets[_bytes_of(entry.get(1, b"")).decode("utf-8")] = int(entry.get(2, 0))
-            elif field == 7:  # ModelProto.graph
-                for part, message in _fields(_bytes_of(value)):
-                    if part == 1:  # GraphProto.node
-                        nodes.append(_read_node(_bytes_of(message)))
+        for field in read_fields(content):
+            if field.number == 8:  # ModelProto.opset_import
+                entry = _by_number(field)
+                opsets[bytes_of(entry.get(1, b"")).decode("utf-8")] = int(entry.get(2, 0))
+            elif field.number == 7:  # ModelProto.graph
+                for part in read_fields(bytes_of(field.value)):
+                    if part.number == 1:  # GraphProto.node
+                        nodes.append(_read_node(bytes_of(part.value)))
                         data_types += nodes[-1].data_types
-                    elif part == 5:  # GraphProto.initializer: data_type is field 2
-                        data_types.append(dict(_fields(_bytes_of(message))).get(2))
+                    elif part.number == 5:  # GraphProto.initializer: data_type is field 2
+                        data_types.append(_by_number(part).get(2))
     except (ValueError, KeyError, IndexError) as error:
         raise BundleError("%s is no ONNX file (%s); export the bundle again" % (where, error)) from error
     if not nodes or not opsets:
@@ -138,57 +137,20 @@ class _Node(NamedTuple):
 def _read_node(content: bytes) -> _Node:
     operator, domain, inputs = "", "", 0
     data_types: List[object] = []
-    for field, value in _fields(content):
-        if field == 1:  # NodeProto.input; an empty name stands for one that is left out
-            inputs += bool(value)
-        elif field == 4:
-            operator = _bytes_of(value).decode("utf-8")
-        elif field == 7:
-            domain = _bytes_of(value).decode("utf-8")
-        elif field == 5:  # NodeProto.attribute: t is field 5
-            tensor = dict(_fields(_bytes_of(value))).get(5)
-            if tensor is not None:
-                data_types.append(dict(_fields(_bytes_of(tensor))).get(2))
+    for field in read_fields(content):
+        if field.number == 1:  # NodeProto.input; an empty name stands for one that is left out
+            inputs += bool(field.value)
+        elif field.number == 4:
+            operator = bytes_of(field.value).decode("utf-8")
+        elif field.number == 7:
+            domain = bytes_of(field.value).decode("utf-8")
+        elif field.number == 5:  # NodeProto.attribute: t is field 5
+            tensors = [inner for inner in read_fields(bytes_of(field.value)) if inner.number == 5]
+            data_types += [_by_number(tensor).get(2) for tensor in tensors]
     if not operator:
         raise ValueError("a node without an operator")
     return _Node(operator, domain, inputs, tuple(data_types))
 
 
-def _fields(content: bytes) -> Iterator[Tuple[int, Union[int, bytes]]]:
-    at, end = 0, len(content)
-    while at < end:
-        tag, at = _varint(content, at)
-        kind = tag & 7
-        if kind == _VARINT:
-            value, at = _varint(content, at)
-            yield tag >> 3, value
-            continue
-        if kind == _LENGTH:
-            length, at = _varint(content, at)
-        elif kind in (_FIXED_32, _FIXED_64):
-            length = 4 if kind == _FIXED_32 else 8
-        else:
-            raise ValueError("a field of wire type %d" % kind)
-        if at + length > end:
-            raise ValueError("it ends early")
-        yield tag >> 3, content[at : at + length]
-        at += length
-
-
-def _varint(content: bytes, at: int) -> Tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = content[at]
-        value |= (byte & 127) << shift
-        at += 1
-        if byte < 128:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")
-
-
-def _bytes_of(value: Union[int, bytes]) -> bytes:
-    if not isinstance(value, bytes):
-        raise ValueError("a number where a message was expected")
-    return value
+def _by_number(message: Field) -> Dict[int, Union[int, bytes]]:
+    return {field.number: field.value for field in read_fields(bytes_of(message.value))}

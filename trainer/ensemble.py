@@ -1,4 +1,4 @@
-"""Several networks as one: the mean of their probabilities for the same clips."""
+"""Several networks as one: the mean of their logits for the same clips."""
 
 from __future__ import annotations
 
@@ -6,25 +6,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from engines.foreignness import foreignness
 from trainer.data.clips import UNKNOWN_LABEL
 from trainer.errors import TrainerError
 from trainer.evaluate import Predictions, name_clips
 from trainer.evaluated_runs import Run
-from trainer.metrics import softmax
-
-_SMALLEST = 1e-12
 
 
 def average_logits(members: list[np.ndarray]) -> np.ndarray:
-    """Logits whose softmax is the mean of the members' probabilities.  Each [N, outputs] -> the same, float32.
+    """The mean of the members' logits.  Each [N, outputs] -> the same, float32.
 
-    Each member's probabilities are taken at temperature 1, as it was trained: a temperature is fitted to the mean.
+    Its softmax is the geometric mean of their probabilities, each at temperature 1, as it was trained: a temperature is
+    fitted to the mean. Of the logits and not of the probabilities, so that a clip's answer is the same whether windows
+    or members are averaged first, and a bundle of several networks is one graph without a logarithm of what half
+    precision takes for zero.
     """
-    wide = [logits.astype(np.float64) for logits in members]
-    mean = np.mean([softmax(logits) for logits in wide], axis=0)
-    # what softmax does not see, the members' mean energy, is kept: foreign sound may be told by it
-    energy = np.mean([_log_sum_exp(logits) for logits in wide], axis=0)
-    averaged: np.ndarray = (np.log(np.maximum(mean, _SMALLEST)) + energy).astype(np.float32)
+    averaged: np.ndarray = np.mean([logits.astype(np.float64) for logits in members], axis=0).astype(np.float32)
     return averaged
 
 
@@ -61,7 +58,7 @@ def average_predictions(members: list[Predictions]) -> Predictions:
         cut_logits=average_logits([one.cut_logits for one in aligned]),
         names=np.array([name for _, name in common]),
         embeddings=np.zeros(0),
-        distances=_mean_distances(aligned),
+        distances=_joint_distances(aligned),
     )
 
 
@@ -105,11 +102,18 @@ def _listed(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _mean_distances(members: Sequence[Predictions]) -> np.ndarray:
-    """Empty where a member knows none: each is in units of its own network's."""
+def _joint_distances(members: Sequence[Predictions]) -> np.ndarray:
+    """As a bundle's graph has it, where extra outputs are averaged as the others are (`trainer.known_space`): the mean
+    distance, and what the members disagree by.  Empty where a member knows none."""
     if not all(len(member.distances) for member in members):
         return np.zeros(0)
-    return np.asarray(np.mean([member.distances for member in members], axis=0))
+    extra = np.mean([member.distances + _log_sum_exp(member.logits) for member in members], axis=0)
+    return np.asarray(extra - _log_sum_exp(average_logits([member.logits for member in members])))
+
+
+def _log_sum_exp(logits: np.ndarray) -> np.ndarray:
+    """[N, K] -> [N]."""
+    return -foreignness(logits, "energy", logits.shape[1])
 
 
 def _place_by_clip(predictions: Predictions) -> dict[tuple[bool, str], int]:
@@ -117,9 +121,3 @@ def _place_by_clip(predictions: Predictions) -> dict[tuple[bool, str], int]:
     is_foreign = (predictions.labels == UNKNOWN_LABEL).tolist()
     clips = list(zip(is_foreign, name_clips(predictions).tolist(), strict=True))
     return {clip: place for place, clip in enumerate(clips)}
-
-
-def _log_sum_exp(logits: np.ndarray) -> np.ndarray:
-    top = logits.max(axis=1, keepdims=True)
-    total: np.ndarray = top + np.log(np.exp(logits - top).sum(axis=1, keepdims=True))
-    return total

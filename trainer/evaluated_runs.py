@@ -76,7 +76,7 @@ def read_judge(path: Path) -> Judge:
 
 
 def check_ensemble(judges: Sequence[Judge]) -> None:
-    """May these judge the same clips together, as the mean of their probabilities? Recipes and seeds may differ.
+    """May these judge the same clips together, as the mean of their logits? Recipes and seeds may differ.
 
     Raises:
         TrainerError: other labels, data sets or outputs, or one network twice.
@@ -87,7 +87,7 @@ def check_ensemble(judges: Sequence[Judge]) -> None:
         if differing:
             raise TrainerError(
                 "%s; expected runs that know the same labels of one data set, all trained with foreign sound "
-                "(--foreign) or all without: probabilities over other outputs have no mean with these" % differing
+                "(--foreign) or all without: answers over other outputs have no mean with these" % differing
             )
         for earlier in judges[:number]:
             if judge.record == earlier.record and _plain(judge.recipe) == _plain(earlier.recipe):

@@ -12,6 +12,7 @@ import logging
 import os
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +20,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from engines.bundle import MANIFEST_NAME, SCHEMA, Bundle, DecisionParameters, load_bundle, sha256_of_file
 from engines.frontend import FrontendSpec, compute_logmel
+from engines.half_weights import widen_half_weights
 from engines.onnx_graph import LAST_OPSET_OF_8_2, misread_by_8_2, read_onnx_graph, unknown_to_8_2
 from engines.runtimes import open_runtime
 from engines.selftest import run_selftest
@@ -31,6 +34,8 @@ from trainer.model import SoundNet
 
 OPSET = LAST_OPSET_OF_8_2
 TOLERANCE = 1e-3  # of a logit, torch against ONNX Runtime
+HALF_TOLERANCE = 0.05  # of a logit, by rounding weights: a twentieth of it is usual
+_LEAST_STORED_HALF = 1024  # elements; biases and small filters stay as they are
 SHIPPED_MODEL_BYTES = 20_000_000  # at most, of the models in this repository; one's own may have more
 _LOGGER = logging.getLogger(__name__)
 
@@ -50,24 +55,38 @@ class BundleContent(NamedTuple):
 
 
 class _Scores(nn.Module):
-    """The network as the node runs it: embedding and classifier, no projection head."""
+    """Networks as the node runs them: embedding and classifier, no projection head; the mean of their logits."""
 
-    def __init__(self, model: SoundNet) -> None:
+    def __init__(self, members: Sequence[SoundNet]) -> None:
         super().__init__()
-        self.model = model
+        self.members = nn.ModuleList(members)
+        self._in_order = list(members)
 
     def forward(self, logmel: Tensor) -> Tensor:
-        pictures = torch.cat([logmel] * self.model.in_channels, dim=1) if self.model.in_channels > 1 else logmel
-        features = self.model.backbone(pictures)
-        # F.normalize as plain operators: its own export clamps with an Expand of a shape
-        length = torch.sqrt((features * features).sum(dim=1, keepdim=True) + 1e-12)
-        return self.model.classifier(features / length * self.model.logit_scale)
+        logits = [_answer(member, logmel) for member in self._in_order]
+        total = sum(logits[1:], logits[0])
+        return total * (1.0 / len(logits)) if len(logits) > 1 else total
 
 
-def export_bundle(model: SoundNet, content: BundleContent, folder: Path) -> Bundle:
+def _answer(model: SoundNet, logmel: Tensor) -> Tensor:
+    pictures = torch.cat([logmel] * model.in_channels, dim=1) if model.in_channels > 1 else logmel
+    features = model.backbone(pictures)
+    # F.normalize as plain operators: its own export clamps with an Expand of a shape
+    length = torch.sqrt((features * features).sum(dim=1, keepdim=True) + 1e-12)
+    logits: Tensor = model.classifier(features / length * model.logit_scale)
+    return logits
+
+
+def export_bundle(
+    members: Sequence[SoundNet], content: BundleContent, folder: Path, *, half_weights: bool = False
+) -> Bundle:
     """Write a bundle, read it back strictly and run its self-test in ONNX Runtime.
 
     The folder is replaced only once everything holds.
+
+    Args:
+        members: networks of the same outputs; several answer as one, by the mean of their logits.
+        half_weights: store the weights in half precision, as `engines.half_weights` reads them: half the bytes.
 
     Raises:
         TrainerError: the graph uses what TensorRT 8.2 would misread, or answers otherwise than torch.
@@ -79,7 +98,7 @@ def export_bundle(model: SoundNet, content: BundleContent, folder: Path) -> Bund
         draft.mkdir(mode=0o755)
         window = content.selftest_samples.astype(np.float32)
         logmel = compute_logmel(window, content.frontend).astype(np.float32)
-        logits = export_onnx(model, logmel, draft / "model.onnx")
+        logits = export_onnx(members, logmel, draft / "model.onnx", half_weights=half_weights)
         np.savez_compressed(draft / "selftest.npz", samples=window, logmel=logmel, logits=logits)
         (draft / "MODEL_CARD.md").write_text(content.card, encoding="utf-8")
         _write_manifest(content, draft)
@@ -89,16 +108,21 @@ def export_bundle(model: SoundNet, content: BundleContent, folder: Path) -> Bund
     return load_bundle(folder)
 
 
-def export_onnx(model: SoundNet, logmel: np.ndarray, path: Path) -> np.ndarray:
-    """Write the network as clean ONNX and check it.
+def export_onnx(
+    members: Sequence[SoundNet], logmel: np.ndarray, path: Path, *, half_weights: bool = False
+) -> np.ndarray:
+    """Write networks as one clean ONNX graph and check it.
 
     Args:
         logmel: a real input.  Shape [n_mels, window_frames], float32.
 
     Returns:
-        torch's logits for it.  Shape [K + 1], float32.
+        The logits for it: torch's, or with half weights the file's own.  Shape [K + 1], float32.
+
+    Raises:
+        TrainerError: the graph is none for TensorRT 8.2, answers otherwise than torch, or does not bear half weights.
     """
-    scores = _Scores(model.eval().to("cpu")).eval()
+    scores = _Scores([member.eval().to("cpu") for member in members]).eval()
     example = torch.from_numpy(logmel)[None, None]
     with torch.no_grad():
         expected = scores(example)[0].numpy()
@@ -117,23 +141,59 @@ def export_onnx(model: SoundNet, logmel: np.ndarray, path: Path) -> np.ndarray:
     _clean_graph(raw, path)
     raw.unlink()
     check_graph(path)
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    given = session.run(None, {"logmel": example.numpy()})[0][0]
+    given = _ask(path, example.numpy())
     error = float(np.abs(given - expected).max())
     if not error <= TOLERANCE:
         raise TrainerError(
             "the exported graph differs from torch by %.2g in a logit; expected at most %g" % (error, TOLERANCE)
         )
-    return expected.astype(np.float32)
+    if not half_weights:
+        return expected.astype(np.float32)
+    store_half_weights(path)
+    check_graph(path)
+    rounded = _ask(path, example.numpy())
+    error = float(np.abs(rounded - given).max())
+    if not error <= HALF_TOLERANCE:
+        raise TrainerError(
+            "half-precision weights move a logit by %.2g; expected at most %g: export without them"
+            % (error, HALF_TOLERANCE)
+        )
+    return rounded.astype(np.float32)
+
+
+def store_half_weights(path: Path) -> None:
+    """Store a graph's larger weights in half precision, in place, each cast back where it is read.
+
+    Raises:
+        TrainerError: a weight beyond half precision's range.
+    """
+    model = onnx.load(str(path))
+    casts, kept = [], []
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < _LEAST_STORED_HALF:
+            kept.append(weight)
+            continue
+        if not np.abs(values).max() <= np.finfo(np.float16).max:
+            raise TrainerError("weight %s is beyond half precision's 65504: export without it" % weight.name)
+        stored = weight.name + "_half"
+        kept.append(numpy_helper.from_array(values.astype(np.float16), stored))
+        casts.append(onnx.helper.make_node("Cast", [stored], [weight.name], stored, to=onnx.TensorProto.FLOAT))
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, str(path))
 
 
 def check_graph(path: Path) -> None:
-    """Refuse what TensorRT 8.2 would misread or lacks (`engines.onnx_graph`), and half precision.
+    """Refuse what TensorRT 8.2 would misread or lacks (`engines.onnx_graph`), and arithmetic in half precision.
 
     Raises:
         TrainerError: names operator or opset.
     """
-    graph = read_onnx_graph(path.read_bytes(), path.name)
+    graph = read_onnx_graph(widen_half_weights(path.read_bytes(), path.name), path.name)
     complaints = [*misread_by_8_2(graph), *("%s, which it lacks" % name for name in unknown_to_8_2(graph))]
     if graph.opset < OPSET:
         complaints.append("ONNX opset %d, where %d is expected" % (graph.opset, OPSET))
@@ -151,6 +211,12 @@ def check_graph(path: Path) -> None:
             path.stat().st_size,
             SHIPPED_MODEL_BYTES,
         )
+
+
+def _ask(path: Path, network_input: np.ndarray) -> np.ndarray:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    logits: np.ndarray = session.run(None, {"logmel": network_input})[0][0]
+    return logits
 
 
 def _clean_graph(raw: Path, path: Path) -> None:

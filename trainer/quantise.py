@@ -23,6 +23,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from engines.bundle import MANIFEST_NAME, Bundle, load_bundle, sha256_of_file
+from engines.half_weights import widen_half_weights
 from engines.network_build import MODEL_FILES
 from engines.selftest import LOGIT_TOLERANCES, load_selftest
 from trainer.errors import TrainerError
@@ -56,9 +57,9 @@ def write_int8(source: Path, target: Path, calibration: np.ndarray) -> None:
             "%d windows to calibrate on; expected at least %d, and 100 or more for good ranges"
             % (len(calibration), MIN_CALIBRATION_WINDOWS)
         )
-    network = onnx.load(str(source))
+    network = _load(source)
     quantize_static(
-        str(source),
+        network,
         str(target),
         _Windows(network.graph.input[0].name, calibration),
         quant_format=QuantFormat.QDQ,
@@ -74,7 +75,7 @@ def write_int8(source: Path, target: Path, calibration: np.ndarray) -> None:
 
 def write_fp16(source: Path, target: Path) -> None:
     """Write a network in half precision; its input, output and all after the last convolution stay single."""
-    network = onnx.load(str(source))
+    network = _load(source)
     convolutions = [index for index, node in enumerate(network.graph.node) if node.op_type == "Conv"]
     end = [node.name for node in network.graph.node[convolutions[-1] + 1 if convolutions else 0 :]]
     onnx.save(convert_float_to_float16(network, keep_io_types=True, node_block_list=end), str(target))
@@ -140,6 +141,11 @@ def add_variants(bundle: Bundle, calibration: np.ndarray, folder: Path, precisio
         load_bundle(draft)
         os.replace(draft, folder)
     return load_bundle(folder)
+
+
+def _load(source: Path) -> onnx.ModelProto:
+    """A network whose weights are initializers, however its file stores them."""
+    return onnx.load_from_string(widen_half_weights(source.read_bytes(), source.name))
 
 
 class _Windows(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is untyped

@@ -1,4 +1,4 @@
-"""Ensembles: the mean of probabilities, on clips that no member has seen."""
+"""Ensembles: the mean of logits, on clips that no member has seen."""
 
 from pathlib import Path
 
@@ -15,12 +15,18 @@ from trainer.recipe import Recipe, recipe_to_mapping
 from trainer.run import RunRecord
 
 
-def test_the_mean_of_probabilities_by_hand():
+def test_the_mean_of_logits_is_the_geometric_mean_of_probabilities():
     first, second = np.log([[0.8, 0.2]]), np.log([[0.4, 0.6]])
-    np.testing.assert_allclose(softmax(average_logits([first, second])), [[0.6, 0.4]], rtol=1e-6)
-    np.testing.assert_allclose(softmax(average_logits([first + 7.0, second])), [[0.6, 0.4]], rtol=1e-6)
-    raised = average_logits([first + 6.0, second])  # the energy, by which foreign sound may be told, is the mean one
-    assert np.log(np.exp(raised).sum()) == pytest.approx(3.0, rel=1e-5)
+    weights = np.sqrt([0.8 * 0.4, 0.2 * 0.6])
+    np.testing.assert_allclose(softmax(average_logits([first, second])), [weights / weights.sum()], rtol=1e-6)
+    np.testing.assert_allclose(softmax(average_logits([first + 7.0, second])), [weights / weights.sum()], rtol=1e-6)
+
+
+def test_a_clip_of_several_windows_has_one_answer_whatever_is_averaged_first():
+    windows = np.random.default_rng(0).standard_normal((3, 5, 4)).astype(np.float32)  # members, windows, outputs
+    members_first = average_logits(list(windows)).mean(axis=0)
+    windows_first = average_logits([member.mean(axis=0, keepdims=True) for member in windows])[0]
+    np.testing.assert_allclose(members_first, windows_first, rtol=1e-5)
 
 
 def test_members_are_aligned_by_clip_and_only_common_clips_judge():
@@ -30,8 +36,8 @@ def test_members_are_aligned_by_clip_and_only_common_clips_judge():
     known = joined.labels >= 0
     assert set(joined.folds[known]) == {2} and known.sum() == 60
     place = second.names.tolist().index(joined.names[0])
-    expected = (softmax(first.logits)[first.names.tolist().index(joined.names[0])] + softmax(second.logits)[place]) / 2
-    np.testing.assert_allclose(softmax(joined.logits[0]), expected, rtol=1e-4)
+    expected = (first.logits[first.names.tolist().index(joined.names[0])] + second.logits[place]) / 2
+    np.testing.assert_allclose(joined.logits[0], expected, rtol=1e-4)
 
 
 def test_an_ensemble_of_one_says_what_its_member_says():

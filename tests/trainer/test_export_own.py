@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,8 +16,10 @@ from engines.bundle import load_bundle
 from engines.foreignness import foreign_probability, foreignness
 from engines.onnx_graph import read_onnx_graph, unknown_to_8_2
 from engines.runtimes import open_runtime
-from engines.selftest import run_selftest
+from engines.selftest import load_selftest, run_selftest
 from trainer.cli import main
+from trainer.ensemble import average_predictions
+from trainer.evaluate import load_node_model, load_predictions
 from trainer.export import SHIPPED_MODEL_BYTES, export_onnx
 from trainer.model import create_network
 from trainer.recipes import find_recipe
@@ -81,6 +85,60 @@ def test_the_papers_recipe_goes_from_data_to_a_bundle_without_foreign_sound(
     assert [one.dim_value for one in inputs] == [1, 1, 128, 64]  # the node gives one channel, the network makes three
 
 
+def test_networks_of_several_seeds_go_into_one_bundle_and_are_judged_as_one(
+    tmp_path, urbansound8k, fixtures, fit, capsys, caplog
+):
+    data = ["--data", str(urbansound8k)]
+    for seed in ("0", "1"):
+        assert fit("all" + seed, "--seed", seed) == 0
+        for fold in ("1", "2"):
+            assert fit("held%s-%s" % (fold, seed), "--hold-out-fold", fold, "--seed", seed) == 0
+            assert main(["--device", "cpu", "evaluate", str(tmp_path / ("held%s-%s" % (fold, seed))), *data]) == 0
+    capsys.readouterr()
+    both = [str(tmp_path / "all0"), str(tmp_path / "all1")]
+    judges = {run: ["--evaluated", str(tmp_path / run)] for run in ("held1-0", "held1-1", "held2-0", "held2-1")}
+    rest = ["--name", "own", "--selftest", str(fixtures / "siren-90014.ogg"), "--out", str(tmp_path / "bundle")]
+    rest += ["--description", "A test.", "--licence", "CC0"]
+    everyone = [word for words in judges.values() for word in words]
+    assert main(["export", *both, *everyone, *rest]) == 0
+    whole = load_bundle(tmp_path / "bundle")
+    logmel = load_selftest(whole).logmel
+    with open_runtime(whole) as runtime:
+        said = runtime.infer(logmel)[0] if runtime.infer(logmel).ndim > 1 else runtime.infer(logmel)
+    singles = []
+    for number, run in enumerate(both):
+        network, _, _ = load_node_model(Path(run))
+        singles.append(export_onnx([network], logmel, tmp_path / ("%d.onnx" % number)))
+    np.testing.assert_allclose(said, np.mean(singles, axis=0), atol=1e-3)
+    assert np.abs(singles[0] - singles[1]).max() > 0.01  # they are two
+    assert whole.training["seeds"] == [0, 1] and whole.training["folds"] == [1, 2]
+    together = [
+        average_predictions([load_predictions(tmp_path / ("held%s-%s" % (fold, seed))) for seed in "01"])
+        for fold in "12"
+    ]
+    right = [one.logits[:, :3].argmax(axis=1) == one.labels for one in together]
+    assert whole.training["metrics"]["accuracy"] == pytest.approx(float(np.concatenate(right).mean()))
+    card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    assert "2 networks, which differ in their seed alone" in card and "seeds: [0, 1]" in card
+
+    size = (tmp_path / "bundle" / "model.onnx").stat().st_size
+    assert main(["export", *both, *everyone, *rest, "--half-weights"]) == 0
+    half = load_bundle(tmp_path / "bundle")
+    assert (half.path / "model.onnx").stat().st_size < 0.75 * size
+    with open_runtime(half) as runtime:
+        assert run_selftest(half, runtime).logit_error < 1e-3
+    for wrong, complaint in (
+        ([both[0], *everyone], "is of another recipe than .* .seed."),
+        ([both[0], both[0], *everyone], "is the same run as"),
+        ([*both, *judges["held1-0"], *judges["held2-0"]], "expected the same seeds for each fold, at least two"),
+        ([*both, *everyone[:6]], "expected the same seeds for each fold"),
+        ([both[0], str(tmp_path / "held1-1"), *everyone], "was trained with hold_out_folds .1., .* with none"),
+    ):
+        capsys.readouterr()
+        assert main(["export", *wrong, *rest]) == 2
+        assert re.search(complaint, capsys.readouterr().err)
+
+
 def test_tensorboard_has_what_the_log_has(tmp_path, fit):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -132,6 +190,6 @@ def test_the_papers_resnet_50_is_read_by_8_2_and_only_warned_of(tmp_path, caplog
     recipe = find_recipe("soundclr")
     logmel = np.random.default_rng(0).uniform(-80.0, 0.0, (128, 343)).astype(np.float32)
     with caplog.at_level(logging.WARNING):
-        logits = export_onnx(create_network(recipe, 10, foreign=False), logmel, tmp_path / "model.onnx")
+        logits = export_onnx([create_network(recipe, 10, foreign=False)], logmel, tmp_path / "model.onnx")
     assert logits.shape == (10,) and (tmp_path / "model.onnx").stat().st_size > SHIPPED_MODEL_BYTES
     assert "of a shipped model" in caplog.text

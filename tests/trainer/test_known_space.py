@@ -111,7 +111,7 @@ def test_the_graph_of_a_bundle_has_the_distance_and_nothing_that_tensorrt_8_2_la
     model = network()
     space = fit_space(near_a_plane(width=model.classifier.in_features)[0])
     logmel = np.random.default_rng(0).uniform(-1, 1, (SPEC.n_mels, SPEC.window_frames)).astype(np.float32)
-    logits = export_onnx(open_classifier(model, space), logmel, tmp_path / "model.onnx")
+    logits = export_onnx([open_classifier(model, space)], logmel, tmp_path / "model.onnx")
     assert not unknown_to_8_2(read_onnx_graph((tmp_path / "model.onnx").read_bytes(), "it"))
     with torch.no_grad():
         embedding = model.embed(torch.from_numpy(logmel)[None, None]).numpy()
@@ -213,7 +213,13 @@ def test_distances_are_joined_and_averaged_where_all_have_them(tmp_path):
     assert not len(join_predictions([parts[0], older]).distances)
     seeds = [measured(make_predictions([1], seed), seed) for seed in (0, 1)]
     together = average_predictions(seeds)
-    np.testing.assert_allclose(together.distances, np.mean([seed.distances for seed in seeds], axis=0))
+    # as the graph of a bundle of both has it: the mean of each output, the extra one too
+    outputs = []
+    for seed in seeds:
+        known = -foreignness(seed.logits, "energy", 3)
+        outputs.append(np.column_stack([seed.logits, known + seed.distances]))
+    expected = foreignness(np.mean(outputs, axis=0), "reject_logit", 3)
+    np.testing.assert_allclose(together.distances, expected, rtol=1e-5)
     assert not len(average_predictions([seeds[0], seeds[1]._replace(distances=np.zeros(0))]).distances)
     save_predictions(parts[0], tmp_path)
     np.testing.assert_array_equal(load_predictions(tmp_path).distances, parts[0].distances)

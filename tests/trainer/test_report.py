@@ -15,7 +15,7 @@ from trainer.cli import main
 from trainer.ensemble import average_predictions
 from trainer.errors import TrainerError
 from trainer.evaluate import Predictions
-from trainer.metrics import false_positive_rate_95, fit_temperature, wilson_interval
+from trainer.metrics import false_positive_rate_95, fit_temperature, softmax, wilson_interval
 from trainer.reliability import calibration_floor, reliability_bins, risk_coverage
 from trainer.report.comparison import compare_subjects, mcnemar
 from trainer.report.figures import compute_figures
@@ -189,9 +189,10 @@ def test_an_ensemble_of_a_whole_cross_validation_by_hand(tmp_path, capsys):
     assert "An ensemble of 2 networks" in page and "By seed" not in page
     subject = load_subject([root], ensemble=True)
     assert subject.calibration == CROSS_FITTED
-    means = np.mean(SURE, axis=0).reshape(-1)
+    log_odds = np.mean(np.log(SURE) - np.log1p(-np.asarray(SURE)), axis=0).reshape(-1)
+    means = 1 / (1 + np.exp(-log_odds))
     truth = subject.known.labels
-    np.testing.assert_allclose(np.exp(subject.known.logits)[np.arange(8), truth], means, rtol=1e-5)
+    np.testing.assert_allclose(softmax(subject.known.logits)[np.arange(8), truth], means, rtol=1e-5)
     first = subject.known.folds == 1  # its temperature is that of fold 2's means
     other = np.log([[mean, 1 - mean] for mean in means[4:]])
     temperature = fit_temperature(other, np.zeros(4, int))

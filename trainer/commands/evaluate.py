@@ -48,7 +48,7 @@ def add_parser(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="RUN",
-        help="evaluated runs of the same fold, whose mean of probabilities is judged; may be repeated",
+        help="evaluated runs of the same fold, whose mean of logits is judged; may be repeated",
     )
     add_data(evaluate)
     evaluate.set_defaults(execute=execute)

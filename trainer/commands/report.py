@@ -32,7 +32,7 @@ def add_parser(commands: Commands) -> None:
     report.add_argument(
         "--ensemble",
         action="store_true",
-        help="judge each fold by the mean of its seeds' probabilities, as one model (default: each network for itself)",
+        help="judge each fold by the mean of its seeds' logits, as one model (default: each network for itself)",
     )
     report.add_argument("--against-ensemble", action="store_true", help="the same of the runs of --against")
     report.add_argument("--out", type=Path, help="folder of the page (default: the first RUN)")

@@ -10,7 +10,7 @@ import numpy as np
 from trainer.errors import TrainerError
 from trainer.evaluate import name_clips
 from trainer.evaluated_runs import check_same_clips
-from trainer.metrics import bootstrap_interval, confusion_counts, macro_f1, softmax
+from trainer.metrics import bootstrap_interval, confusion_counts, macro_f1
 from trainer.report.subject import Subject
 
 _DRAWS = 2000
@@ -29,7 +29,7 @@ def compare_subjects(first: Subject, second: Subject) -> dict[str, Any]:
 
     The difference of accuracies is that of each clip's mean over seeds, its interval a bootstrap that draws whole
     recordings, the same for both. McNemar's test needs one answer a clip: where there are several seeds, it takes the
-    mean of their probabilities.
+    mean of their logits.
 
     Raises:
         TrainerError: other labels or data sets, or no clip in common.
@@ -96,9 +96,9 @@ def _sources_by_clip(subject: Subject) -> dict[str, str]:
 
 
 def _answers_by_clip(subject: Subject) -> dict[str, tuple[int, int]]:
-    """One answer, of the mean of all seeds' probabilities, and the truth for each clip."""
+    """One answer, of the mean of all seeds' logits, and the truth for each clip."""
     names, first, place = np.unique(name_clips(subject.known), return_index=True, return_inverse=True)
-    probabilities = np.zeros((len(names), len(subject.labels)))
-    np.add.at(probabilities, place, softmax(subject.known.logits.astype(np.float64))[:, : len(subject.labels)])
-    answers, truth = probabilities.argmax(axis=1).tolist(), subject.known.labels[first].tolist()
+    total = np.zeros((len(names), len(subject.labels)))
+    np.add.at(total, place, subject.known.logits[:, : len(subject.labels)].astype(np.float64))
+    answers, truth = total.argmax(axis=1).tolist(), subject.known.labels[first].tolist()
     return dict(zip(names.tolist(), zip(answers, truth, strict=True), strict=True))

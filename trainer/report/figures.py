@@ -200,7 +200,7 @@ def _describe_ensemble(subject: Subject) -> dict[str, Any] | None:
     """What judges where it is no single network; None where each network judges for itself."""
     if subject.members == 1:
         return None
-    return {"members": subject.members, "rule": "each fold by the mean of the probabilities of its seeds' networks"}
+    return {"members": subject.members, "rule": "each fold by the mean of the logits of its seeds' networks"}
 
 
 def _best_epoch(subject: Subject) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ UNCALIBRATED = "none: temperature 1, since a single held-out fold leaves nothing
 class Subject(NamedTuple):
     """The known clips that a set of runs judged, a row for each clip and seed, and the foreign ones.
 
-    Where the runs are judged as an ensemble, a clip has one row: the mean of its seeds' probabilities.
+    Where the runs are judged as an ensemble, a clip has one row: the mean of its seeds' logits.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Subject(NamedTuple):
     foreign_scores: np.ndarray  # float64 [M]: known rows, then foreign rows; higher is more foreign
     foreign: Predictions  # the foreign rows
     networks: np.ndarray  # int64 [M]: which network gave each of foreign_scores
-    members: int = 1  # networks whose mean of probabilities judges each clip; 1: each network for itself
+    members: int = 1  # networks whose mean of logits judges each clip; 1: each network for itself
 
     @property
     def n_clips(self) -> int:
@@ -59,7 +59,7 @@ def load_subject(paths: Sequence[Path], *, name: str = "", ensemble: bool = Fals
     """Join evaluated runs: other folds, other seeds, one recipe. A folder of `crossval` stands for its runs.
 
     Args:
-        ensemble: judge each fold by the mean of its seeds' probabilities, rather than each network for itself.
+        ensemble: judge each fold by the mean of its seeds' logits, rather than each network for itself.
 
     Raises:
         TrainerError: a run is not evaluated, is of other labels, data sets or outputs or another recipe, or judges
