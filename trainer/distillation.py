@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from trainer.evaluate import load_averaged_model
 from trainer.fit import CHECKPOINT_NAME
 from trainer.frontend import LogMel
 from trainer.recipe import Recipe
-from trainer.run import RunRecord, list_heard, read_record, record_from_mapping
+from trainer.run import RunRecord, list_heard, read_record, record_from_json
 
 
 class Teachers:
@@ -70,8 +69,9 @@ def check_teacher(run: Path, student: RunRecord) -> None:
         TrainerError: it has; or its two records differ.
     """
     record = read_record(run)
-    kept = json.loads(load_checkpoint(run / CHECKPOINT_NAME).get("record", "null"))
-    if kept is not None and record_from_mapping(kept) != record:
+    checkpoint = run / CHECKPOINT_NAME
+    kept = record_from_json(load_checkpoint(checkpoint).get("record", "null"), checkpoint)
+    if kept not in (None, record):
         raise TrainerError("teacher %s: run.json and checkpoint tell of different runs; train it again" % run)
     if record.data != student.data:
         raise TrainerError("teacher %s was trained on %s; expected %s" % (run, record.data, student.data))

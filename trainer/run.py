@@ -12,6 +12,8 @@ from trainer.data.datasets import Clip, Dataset, read_dataset
 from trainer.errors import TrainerError
 
 RECORD_NAME = "run.json"
+_TEXTS = ("data", "foreign_data", "data_digest", "foreign_digest", "weights")
+_NUMBERS = ("hold_out_folds", "folds")  # lists of them; the others are lists of texts
 _FACTS = ("folds", "data_digest", "foreign_digest", "weights")  # of a record; those of earlier commits have none
 
 
@@ -159,10 +161,37 @@ def read_record(folder: Path) -> RunRecord:
         ) from error
 
 
+def record_from_json(text: str, where: Path) -> RunRecord | None:
+    """The record that a checkpoint carries, where it carries one.
+
+    Args:
+        where: the checkpoint, for complaints.
+
+    Raises:
+        TrainerError: it is damaged.
+    """
+    try:
+        values = json.loads(text)
+        return None if values is None else record_from_mapping(values)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise TrainerError("%s carries a damaged record (%s); train it again" % (where, error)) from error
+
+
 def record_from_mapping(values: dict[str, Any]) -> RunRecord:
-    """A record of its plain values."""
+    """A record of its plain values.  Raises TypeError where a field is missing, unknown or of another kind."""
     values = {"leave_out_classes": [], **values}
-    return RunRecord(**{**values, **{name: tuple(values.get(name, ())) for name in ("teachers", "folds")}})
+    record = RunRecord(**{**values, **{name: tuple(values.get(name, ())) for name in ("teachers", "folds")}})
+    for name, value in record._asdict().items():
+        entry = int if name in _NUMBERS else str
+        is_right = isinstance(value, str) if name in _TEXTS else _is_list_of(entry, value)
+        if not is_right:
+            kind = "a text" if name in _TEXTS else "a list of %s" % ("whole numbers" if entry is int else "texts")
+            raise TypeError("%s is %r; expected %s" % (name, value, kind))
+    return record
+
+
+def _is_list_of(entry: type, value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(type(one) is entry for one in value)
 
 
 def read_datasets(record: RunRecord, data: Path, foreign: Path | None) -> tuple[Dataset, Dataset | None]:

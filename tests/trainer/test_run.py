@@ -8,7 +8,7 @@ import pytest
 import trainer
 from trainer.data.datasets import read_dataset
 from trainer.errors import TrainerError
-from trainer.run import RunRecord, read_datasets, read_record, select_clips, write_record
+from trainer.run import RunRecord, read_datasets, read_record, record_from_json, select_clips, write_record
 
 RECORD = RunRecord("UrbanSound8K", ["car_horn", "dog_bark", "siren"], [2], "", [], [], [], [])
 
@@ -92,3 +92,32 @@ def test_records_are_kept_and_those_of_version_0_1_are_read(tmp_path):
     assert read_record(tmp_path) == RECORD
     (tmp_path / "run.json").write_text(json.dumps({**values, "hold_out_fold": 0}))
     assert read_record(tmp_path).hold_out_folds == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ({"hold_out_folds": "2"}, "hold_out_folds is '2'; expected a list of whole numbers"),
+        ({"hold_out_folds": ["2"]}, "expected a list of whole numbers"),
+        ({"folds": [True]}, "expected a list of whole numbers"),
+        ({"folds": 3}, "folds|iterable"),
+        ({"labels": {"siren": 1}}, "labels is .*; expected a list of texts"),
+        ({"labels": [["siren"]]}, "expected a list of texts"),
+        ({"data": None}, "data is None; expected a text"),
+        ({"teachers": [1]}, "expected a list of texts"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_record_of_other_kinds_of_values_is_named(tmp_path, damage, words):
+    (tmp_path / "run.json").write_text(json.dumps({**RECORD._asdict(), **damage}))
+    with pytest.raises(TrainerError, match=words) as refused:
+        read_record(tmp_path)
+    assert "run.json cannot be read" in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_checkpoints_record_is_read_as_strictly_and_may_be_none():
+    assert record_from_json(json.dumps(RECORD._asdict()), Path("c.pt")) == RECORD
+    assert record_from_json("null", Path("c.pt")) is None
+    for damaged in ("[", "7", '{"data": 1}'):
+        with pytest.raises(TrainerError, match=r"c\.pt carries a damaged record"):
+            record_from_json(damaged, Path("c.pt"))
