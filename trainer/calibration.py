@@ -47,16 +47,19 @@ class ForeignChoice(NamedTuple):
 
 
 def choose_foreign_rule(predictions: Predictions, n_labels: int) -> ForeignChoice:
-    """Take the first of `foreign_scores`, map it to 0..1 and set the threshold at which a tenth of the known clips is
-    rejected. The energy is reported beside it.
+    """Take that of `foreign_scores` which tells held-out foreign clips best, map it to 0..1 and set the threshold at
+    which a tenth of the known clips is rejected.
 
-    The distance from the known space is in a bundle's graph, and read as any extra output is: `reject_logit`.
+    The distance from the known space is in a bundle's graph, and read as any extra output is: `reject_logit`. An output
+    that training taught is often the worse score: it knows what it met, and takes near kin of a known class that it
+    did not meet for that class, where the energy falls.
 
-    Without a foreign clip, or where foreign clips look more known than the known ones, the known clips alone set the
-    curve."""
+    Without a foreign clip the first of the scores is taken; then, or where foreign clips look more known than the known
+    ones, the known clips alone set the curve."""
     is_foreign = predictions.labels == UNKNOWN_LABEL
     methods = foreign_scores(predictions, n_labels)
-    score, x = next(iter(methods.items()))
+    score = _best_score(methods, is_foreign)
+    x = methods[score]
     method = "reject_logit" if score == DISTANCE else score
     if not is_foreign.any():
         return ForeignChoice(score, _rule_of_known(method, x), {}, None)
@@ -71,6 +74,13 @@ def choose_foreign_rule(predictions: Predictions, n_labels: int) -> ForeignChoic
     threshold = float(np.clip(np.quantile(probability[~is_foreign], 1.0 - _KNOWN_REJECTED), 0.05, 0.95))
     rule = rule._replace(threshold=round(threshold, 4))
     return ForeignChoice(score, rule, aurocs, float((probability[is_foreign] >= threshold).mean()))
+
+
+def _best_score(scores: dict[str, np.ndarray], is_foreign: np.ndarray) -> str:
+    """The name of the score with the highest AUROC; of the first where there is no foreign clip or all are alike."""
+    if not is_foreign.any() or is_foreign.all():
+        return next(iter(scores))
+    return max(scores, key=lambda name: auroc(scores[name], is_foreign))
 
 
 def choose_decision(predictions: Predictions, labels: list[str]) -> tuple[DecisionParameters, ForeignChoice]:
@@ -166,7 +176,8 @@ def _measure_foreign(predictions: Predictions, n_labels: int) -> dict[str, Any]:
     if not is_foreign.any():
         return {}
     scores = foreign_scores(predictions, n_labels)
-    score, x = next(iter(scores.items()))
+    score = _best_score(scores, is_foreign)
+    x = scores[score]
     categories = np.unique(predictions.categories[is_foreign])
     by_category = {
         str(name): auroc(
@@ -180,7 +191,7 @@ def _measure_foreign(predictions: Predictions, n_labels: int) -> dict[str, Any]:
         "score": score,
         "auroc": auroc(x, is_foreign),
         "auroc_by_category": by_category,
-        "auroc_energy": auroc(scores["energy"], is_foreign),
+        "auroc_by_score": {name: auroc(values, is_foreign) for name, values in scores.items()},
     }
 
 

@@ -119,19 +119,25 @@ def _foreign(decision: DecisionParameters, metrics: dict[str, Any]) -> list[str]
     return [
         "",
         "Foreign sound (categories that the judging run never saw in any role; %d clips): AUROC against known "
-        "clips %.3f by %s, the runs' scores pooled (energy for comparison: %.3f). By category: %s. Temperature %.3f; a "
+        "clips %.3f by %s, the runs' scores pooled%s. By category: %s. Temperature %.3f; a "
         "window is rejected from foreign = %.2f on, where a tenth of the known clips is. %s"
         % (
             foreign["clips"],
             foreign["auroc"],
             _SCORES[metrics["foreign_score"]],
-            foreign["auroc_energy"],
+            _describe_others(foreign, metrics["foreign_score"]),
             named,
             decision.temperature,
             decision.foreign.threshold,
             _describe_rejection(foreign["rejected"]),
         ),
     ]
+
+
+def _describe_others(foreign: dict[str, Any], chosen: str) -> str:
+    aurocs = foreign["auroc_by_score"].items()
+    others = ["%.3f by %s" % (value, _SCORES[name]) for name, value in aurocs if name != chosen]
+    return " (the best of its scores on these clips; %s)" % ", ".join(others) if others else ""
 
 
 def _describe_rejection(rejected: dict[str, float] | None) -> str:

@@ -151,10 +151,8 @@ def predict(
 
 
 def foreign_scores(predictions: Predictions, n_labels: int) -> dict[str, np.ndarray]:
-    """What tells foreign sound, by name, each float64 [N]: what a bundle of such a run decides by first.
-
-    That is the output that training taught, else the distance from the known space, else the energy.
-    """
+    """What tells foreign sound, by name, each float64 [N]: the output that training taught, or the distance from the
+    known space, where there is either; then the energy. `trainer.calibration` chooses for a bundle."""
     scores = {}
     if predictions.logits.shape[1] > n_labels:
         scores["reject_logit"] = foreignness(predictions.logits, "reject_logit", n_labels)

@@ -142,6 +142,15 @@ def open_classifier(model: SoundNet, space: KnownSpace) -> SoundNet:
     return model
 
 
+def close_classifier(model: SoundNet, n_labels: int) -> SoundNet:
+    """Take from a network, in place, whatever output it has beside its known classes: the energy needs none."""
+    known = nn.Linear(model.classifier.in_features, n_labels, device="meta")
+    known.weight = nn.Parameter(model.classifier.weight[:n_labels].detach())
+    known.bias = nn.Parameter(model.classifier.bias[:n_labels].detach())
+    model.classifier = known
+    return model
+
+
 def save_space(space: KnownSpace, model: SoundNet, run: Path) -> None:
     """Write `known_space.npz`, with the digest of the network that it belongs to."""
     content = io.BytesIO()

@@ -18,7 +18,7 @@ from trainer.evaluated_runs import Judge, Run, check_ensemble, check_once, check
 from trainer.export import BundleContent, export_bundle
 from trainer.fit import CHECKPOINT_NAME
 from trainer.inference import cut_windows
-from trainer.known_space import OpenClassifier
+from trainer.known_space import OpenClassifier, close_classifier
 from trainer.model import SoundNet
 from trainer.recipe import Recipe, recipe_to_mapping
 from trainer.run import RunRecord, read_record
@@ -92,6 +92,8 @@ def package_bundle(request: PackageRequest) -> Bundle:
         window,
     )
     networks = [member.model for member in members]
+    if decision.foreign.method == "energy":
+        networks = [close_classifier(network, len(labels)) for network in networks]
     return export_bundle(networks, content, request.out, half_weights=request.half_weights)
 
 
@@ -195,8 +197,10 @@ def _describe_method(recipe: dict[str, Any], record: RunRecord, foreign_score: s
     parts = ["%s on log-mels (recipe `%s`)" % (_SCHEMES[recipe["scheme"]], recipe["name"])]
     if n_members > 1:
         parts.append("%d networks, which differ in their seed alone, answer by the mean of their logits" % n_members)
-    if foreign_score == "reject_logit":
-        parts.append("foreign sound as one more output (outlier exposure)")
+    if record.foreign_data:
+        parts.append("foreign sound trained on as one more output (outlier exposure)")
+    if foreign_score == "energy":
+        parts.append("foreign sound told by the energy of the known classes' outputs")
     elif foreign_score == DISTANCE:
         parts.append("foreign sound told by its distance from the space of the trained clips")
     if record.teachers:

@@ -10,12 +10,20 @@ from hypothesis import strategies as st
 from engines.foreignness import foreignness
 from engines.onnx_graph import read_onnx_graph, unknown_to_8_2
 from tests.trainer.made_runs import LABELS, make_predictions, make_run
-from trainer.calibration import choose_decision, measure_rejection
+from trainer.calibration import choose_decision, measure, measure_rejection
 from trainer.ensemble import average_predictions
 from trainer.errors import TrainerError
 from trainer.evaluate import join_predictions, load_predictions, save_predictions
 from trainer.export import export_onnx
-from trainer.known_space import KnownSpace, fit_space, load_space, measure_space, open_classifier, save_space
+from trainer.known_space import (
+    KnownSpace,
+    close_classifier,
+    fit_space,
+    load_space,
+    measure_space,
+    open_classifier,
+    save_space,
+)
 from trainer.metrics import auroc
 from trainer.model import SoundNet
 from trainer.recipe import URBAN_FRONTEND
@@ -178,6 +186,28 @@ def test_a_bundle_decides_by_the_distance_where_there_is_one_and_reads_it_as_an_
     assert rejected[~is_foreign].mean() == pytest.approx(0.1, abs=0.01) and rejected[is_foreign].mean() > 0.9
     learnt = make_predictions([1, 2], n=200)  # what training taught comes first
     assert choose_decision(learnt._replace(distances=np.zeros(len(learnt.labels))), LABELS)[1].score == "reject_logit"
+
+
+def test_a_bundle_decides_by_the_energy_where_that_tells_more_and_its_graph_has_no_other_output(tmp_path):
+    given = make_predictions([1, 2], n=200, n_foreign=100)
+    quiet = given.logits.copy()
+    quiet[given.labels < 0, :3] -= 6.0  # foreign clips excite no known class
+    quiet[:, 3] = np.random.default_rng(0).standard_normal(len(quiet))  # and the output that was taught knows nothing
+    quiet[:, 3] -= foreignness(quiet, "energy", 3)
+    decision, choice = choose_decision(given._replace(logits=quiet), LABELS)
+    assert choice.score == decision.foreign.method == "energy"
+    assert choice.auroc_by_method["energy"] > 0.95 > 0.7 > choice.auroc_by_method["reject_logit"]
+    figures = measure(given._replace(logits=quiet), LABELS)["foreign"]
+    assert figures["score"] == "energy" and figures["auroc"] == choice.auroc_by_method["energy"]
+    assert figures["auroc_by_score"] == choice.auroc_by_method
+
+    torch.manual_seed(0)
+    taught = SoundNet("test_efficientnet", 3, foreign=True).eval()
+    logmel = np.random.default_rng(0).uniform(-1, 1, (SPEC.n_mels, SPEC.window_frames)).astype(np.float32)
+    whole = export_onnx([taught], logmel, tmp_path / "whole.onnx")
+    closed = export_onnx([close_classifier(taught, 3)], logmel, tmp_path / "closed.onnx")
+    assert whole.shape == (4,) and closed.shape == (3,)
+    np.testing.assert_allclose(closed, whole[:3], atol=1e-5)
 
 
 def test_the_rule_by_distance_is_judged_on_clips_that_had_no_say_in_it():
