@@ -26,7 +26,7 @@ from trainer.evaluate import DISTANCE
 from trainer.known_space import fit_space, measure_distances
 from trainer.listener import Listener, read_heard
 from trainer.neighbours import neighbour_distances
-from trainer.report.figures import foreign_figures
+from trainer.report.figures import foreign_figures_by_score
 
 NEIGHBOURS = "neighbours"  # distance to the nearest clips that were trained on
 _BAND_SHARE = 0.9  # of the lower Nyquist frequency: converters and resamplers fall off above
@@ -147,18 +147,11 @@ def describe_judged(parts: Sequence[Judged], *, fill_silence: bool) -> dict[str,
     sources = [clip.source_id for row in chosen for clip in row]
     categories = np.array([clip.category for row in chosen for clip in row])
     runs = np.concatenate([np.full(len(row), number) for number, row in enumerate(chosen)])
-    by_score = {
-        name: foreign_figures(
-            np.concatenate([part.scores[name] for part in parts]), is_foreign, sources, categories, runs
-        )
-        for name in parts[0].scores
-    }
-    first, *others = by_score
+    scores = {name: np.concatenate([part.scores[name] for part in parts]) for name in parts[0].scores}
     left_out: Counter[str] = Counter()
     for part in parts:
         left_out |= Counter(part.test.left_out)  # of one data set: the most that any run leaves out
     return {
-        "score": first,
         "runs": len(parts),
         "known_clips": len(set(known)),
         "known_sources": len({clip.source_id for clip in known}),
@@ -167,8 +160,7 @@ def describe_judged(parts: Sequence[Judged], *, fill_silence: bool) -> dict[str,
         "band_limit_hz": parts[0].test.band_limit_hz,
         "silence_filled": fill_silence,
         "left_out": dict(left_out),
-        **by_score[first],
-        "other_scores": {name: {"auroc": by_score[name]["auroc"], "fpr95": by_score[name]["fpr95"]} for name in others},
+        **foreign_figures_by_score(scores, is_foreign, sources, categories, runs),
     }
 
 

@@ -221,10 +221,12 @@ def test_a_run_without_a_foreign_clip_leaves_the_distance_to_the_others(tmp_path
     for fold, part in enumerate(parts, start=1):
         make_run(tmp_path / str(fold), part)
     subject = load_subject([tmp_path / "1", tmp_path / "2"])
-    assert subject.foreign_score == "distance" and compute_figures(subject)["foreign"]["score"] == "distance"
-    np.testing.assert_array_equal(subject.foreign_scores[subject.networks == 1], parts[1].distances)
+    figures = compute_figures(subject)["foreign"]
+    assert list(subject.foreign_scores) == ["distance", "energy"] and figures["score"] == "distance"
+    assert figures["other_scores"].keys() == {"energy"} and 0 < figures["other_scores"]["energy"]["auroc"]["value"] < 1
+    np.testing.assert_array_equal(subject.foreign_scores["distance"][subject.networks == 1], parts[1].distances)
     known_only = load_subject([tmp_path / "2"])
-    assert known_only.foreign_score == "distance" and compute_figures(known_only)["foreign"] is None
+    assert next(iter(known_only.foreign_scores)) == "distance" and compute_figures(known_only)["foreign"] is None
 
 
 def test_distances_that_are_no_number_a_clip_are_refused(tmp_path):

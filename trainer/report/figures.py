@@ -130,16 +130,24 @@ def _foreign_figures(subject: Subject) -> dict[str, Any] | None:
     n_known, categories = len(subject.known.labels), subject.foreign.categories
     if not len(categories):
         return None
-    scores, is_foreign = subject.foreign_scores, np.arange(len(subject.foreign_scores)) >= n_known
+    is_foreign = np.arange(len(subject.networks)) >= n_known
     sources = [*subject.known.source_ids, *subject.foreign.source_ids]
+    named = np.concatenate([np.full(n_known, ""), categories])
     return {
-        "score": subject.foreign_score,
         "clips": len(set(name_clips(subject.foreign).tolist())),
         "sources": len(set(subject.foreign.source_ids)),
-        **foreign_figures(
-            scores, is_foreign, sources, np.concatenate([np.full(n_known, ""), categories]), subject.networks
-        ),
+        **foreign_figures_by_score(subject.foreign_scores, is_foreign, sources, named, subject.networks),
     }
+
+
+def foreign_figures_by_score(
+    scores: dict[str, np.ndarray], is_foreign: np.ndarray, sources: list[str], categories: np.ndarray, runs: np.ndarray
+) -> dict[str, Any]:
+    """`foreign_figures` of the first score, with its name, and in `other_scores` those of the others."""
+    figures = {name: foreign_figures(one, is_foreign, sources, categories, runs) for name, one in scores.items()}
+    first, *others = figures
+    beside = {name: {"auroc": figures[name]["auroc"], "fpr95": figures[name]["fpr95"]} for name in others}
+    return {"score": first, **figures[first], "other_scores": beside}
 
 
 def foreign_figures(

@@ -48,7 +48,7 @@ def _draw(subject: Subject, figures: dict[str, Any]) -> dict[str, str]:
         ),
     }
     if figures["foreign"]:
-        scores = subject.foreign_scores
+        scores = next(iter(subject.foreign_scores.values()))
         drawn["Foreign sound"] = pictures.draw_foreign(scores[:n_known], scores[n_known:])
     return {title: drawing for title, drawing in drawn.items() if drawing is not None}
 

@@ -37,10 +37,9 @@ class Subject(NamedTuple):
     seeds: np.ndarray  # int64 [N], of the known rows
     probabilities: np.ndarray  # float64 [N, K], calibrated
     calibration: str  # how
-    foreign_score: str  # of trainer.evaluate.foreign_scores, by name
-    foreign_scores: np.ndarray  # float64 [M]: known rows, then foreign rows; higher is more foreign
+    foreign_scores: dict[str, np.ndarray]  # of trainer.evaluate, by name, each float64 [M]: known rows, then foreign
     foreign: Predictions  # the foreign rows
-    networks: np.ndarray  # int64 [M]: which network gave each of foreign_scores
+    networks: np.ndarray  # int64 [M]: which network gave each row of them
     members: int = 1  # networks whose mean of logits judges each clip; 1: each network for itself
 
     @property
@@ -96,7 +95,6 @@ def _join(name: str, runs: list[Run], inner: list[Run]) -> Subject:
     foreign = join_predictions([run.predictions.select(run.predictions.labels == UNKNOWN_LABEL) for run in runs])
     n_labels = len(runs[0].record.labels)
     temperatures, calibration = _fit_temperatures(known, seeds, inner, n_labels)
-    score, values = next(iter(foreign_scores(join_predictions([known, foreign]), n_labels).items()))
     return Subject(
         name,
         runs[0].record.data,
@@ -106,8 +104,7 @@ def _join(name: str, runs: list[Run], inner: list[Run]) -> Subject:
         seeds,
         softmax(known.logits[:, :n_labels].astype(np.float64) / temperatures[:, None]),
         calibration,
-        score,
-        values,
+        foreign_scores(join_predictions([known, foreign]), n_labels),
         foreign,
         _number_networks(runs),
     )
