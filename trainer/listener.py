@@ -13,14 +13,14 @@ from engines.frontend import FrontendSpec
 from engines.runtimes import open_runtime
 from engines.streaming import StreamingLogMel
 from trainer.crossval import list_runs
-from trainer.data.clips import Clip, Dataset, digest_dataset, share_folds
+from trainer.data.clips import Clip, Dataset, share_folds
 from trainer.errors import TrainerError
 from trainer.evaluate import load_node_model
 from trainer.evaluated_runs import Judge, check_once, check_one_kind
 from trainer.inference import compute_clip_logits, compute_clip_outputs, cut_windows, mean_over_windows
 from trainer.known_space import OpenClassifier
 from trainer.recipe import recipe_to_mapping
-from trainer.run import RECORD_NAME, RunRecord, read_record
+from trainer.run import RECORD_NAME, RunRecord, check_digest, read_record
 
 Progress = Callable[[int], None]
 
@@ -68,7 +68,7 @@ class Listener(NamedTuple):
         """The clips of known classes that a run learnt from.  Raises TrainerError for a bundle, or other data."""
         if self.record is None or self.record.data != data.name:
             raise TrainerError("%s is no run on %s; name one for its nearest neighbours" % (self.name, data.name))
-        _check_digest(self.record, data)
+        check_digest(self.record.data_digest, data)
         held = self.record.hold_out_folds
         return [clip for clip in data.clips if clip.fold not in held and clip.category in self.labels]
 
@@ -89,7 +89,8 @@ class Listener(NamedTuple):
 
     def _held_out(self, data: Dataset, folds: list[int]) -> list[int]:
         if self.record is not None and share_folds(data.name, self.record.data):
-            _check_digest(self.record, data)
+            if self.record.data == data.name:
+                check_digest(self.record.data_digest, data)
             trained = sorted(set(folds) - set(self.record.hold_out_folds))
             if trained or not self.record.hold_out_folds:
                 raise TrainerError(
@@ -120,15 +121,6 @@ def open_listener(path: Path, *, device: str = "cpu", threads: int = 1) -> Liste
     if (path / RECORD_NAME).is_file():
         return _open_run(path, device)
     raise TrainerError("%s is neither a run (%s) nor a bundle (%s)" % (path, RECORD_NAME, MANIFEST_NAME))
-
-
-def _check_digest(record: RunRecord, data: Dataset) -> None:
-    """Folds of one's own recordings move with each new one.  Raises TrainerError."""
-    if record.data == data.name and record.data_digest not in ("", digest_dataset(data)):
-        raise TrainerError(
-            "%s lists other clips, folds or sources than when the run was begun: clips that it trained on may lie in a "
-            "fold that it held out; give the data set as it was, or train again" % data.name
-        )
 
 
 def open_listeners(paths: Sequence[Path], *, device: str = "cpu", threads: int = 1) -> list[Listener]:

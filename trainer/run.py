@@ -201,13 +201,26 @@ def read_datasets(record: RunRecord, data: Path, foreign: Path | None) -> tuple[
     expected = (record.data, sorted(record.labels + record.leave_out_classes), record.foreign_data)
     if given != expected:
         raise TrainerError("the run was begun with %s; given is %s" % (expected, given))
-    for digest, data_set in ((record.data_digest, known), (record.foreign_digest, other)):
-        if data_set is not None and digest not in ("", digest_dataset(data_set)):
-            raise TrainerError(
-                "%s lists other clips, folds or sources than when the run was begun: clips that it trained on may lie "
-                "in a fold that it held out; give the data set as it was, or train again" % data_set.name
-            )
+    check_digest(record.data_digest, known)
+    if other is not None:
+        check_digest(record.foreign_digest, other)
     return known, other
+
+
+def check_digest(kept: str, data: Dataset) -> None:
+    """Is this the list of clips that a run was begun with? Folds of one's own recordings move with each new one.
+
+    Args:
+        kept: the list's digest in the run's record; "" in records of earlier commits, which do not tell.
+
+    Raises:
+        TrainerError: it is another one.
+    """
+    if kept not in ("", digest_dataset(data)):
+        raise TrainerError(
+            "%s lists other clips, folds or sources than when the run was begun: clips that it trained on may lie in a "
+            "fold that it held out; give the data set as it was, or train again" % data.name
+        )
 
 
 def _strange_clips(record: RunRecord, data: Dataset, train: list[Clip]) -> list[Clip]:

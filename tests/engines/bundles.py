@@ -8,6 +8,7 @@ import numpy as np
 
 from engines.bundle import sha256_of_file
 from engines.frontend import compute_logmel
+from engines.protocol_buffers import encode_field as _field
 from tests.engines.frontends import TINY as SPEC
 
 LABELS = ["low", "high"]
@@ -63,12 +64,13 @@ def tiny_network(variant: str = "fp32") -> bytes:
     """ONNX of `tiny_logits`: Flatten and Gemm, opset 13, IR 7, as protocol-buffer bytes.
 
     Args:
-        variant: "fp16" holds weights in half precision between two casts, "int8" rounds its input to eight bits.
+        variant: "fp16" computes in half precision between two casts, "int8" rounds its input to eight bits, "stored"
+            holds its weights in half precision and computes in single.
     """
     half, frames = SPEC.n_mels // 2, SPEC.window_frames
-    weights = np.zeros((SPEC.n_mels * frames, 3), np.float16 if variant == "fp16" else np.float32)
+    weights = np.zeros((SPEC.n_mels * frames, 3), np.float16 if variant in ("fp16", "stored") else np.float32)
     weights[: half * frames, 0] = weights[half * frames :, 1] = 1.0 / (half * frames)
-    bias = np.array([0.0, 0.0, -0.8], weights.dtype)
+    bias = np.array([0.0, 0.0, -0.8], np.float16 if variant == "fp16" else np.float32)
     tensors = [_tensor("weights", weights), _tensor("bias", bias)]
     nodes = [_node("Flatten", ["logmel"], ["flat"]), _node("Gemm", ["flat", "weights", "bias"], ["logits"])]
     if variant == "fp16":
@@ -78,6 +80,9 @@ def tiny_network(variant: str = "fp32") -> bytes:
             _node("Gemm", ["flat", "weights", "bias"], ["half_logits"]),
             _node("Cast", ["half_logits"], ["logits"], to=1),
         ]
+    elif variant == "stored":
+        tensors[0] = _tensor("weights_half", weights)
+        nodes.insert(0, _node("Cast", ["weights_half"], ["weights"], to=1))
     elif variant == "int8":
         scale = ["scale", "zero"]
         nodes[0:1] = [
@@ -89,40 +94,23 @@ def tiny_network(variant: str = "fp32") -> bytes:
     graph = b"".join(_field(1, node) for node in nodes) + _field(2, b"tiny")
     graph += b"".join(_field(5, tensor) for tensor in tensors)
     graph += _field(11, _value("logmel", [1, 1, SPEC.n_mels, frames])) + _field(12, _value("logits", [1, 3]))
-    opset = _field(1, b"") + _number(2, 13)
-    return _number(1, 7) + _field(7, graph) + _field(8, opset)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _number(number: int, value: int) -> bytes:
-    return _varint(number << 3) + _varint(value)
+    opset = _field(1, b"") + _field(2, 13)
+    return _field(1, 7) + _field(7, graph) + _field(8, opset)
 
 
 def _node(operator: str, inputs: Any, outputs: Any, **attributes: int) -> bytes:
     names = b"".join(_field(1, name.encode()) for name in inputs) + b"".join(_field(2, n.encode()) for n in outputs)
     integer = 2  # AttributeProto.type
-    given = [_field(1, name.encode()) + _number(3, value) + _number(20, integer) for name, value in attributes.items()]
+    given = [_field(1, name.encode()) + _field(3, value) + _field(20, integer) for name, value in attributes.items()]
     return names + _field(3, outputs[0].encode()) + _field(4, operator.encode()) + b"".join(_field(5, a) for a in given)
 
 
 def _tensor(name: str, values: np.ndarray) -> bytes:
-    dims = b"".join(_number(1, size) for size in values.shape)
+    dims = b"".join(_field(1, size) for size in values.shape)
     kinds = {"float32": 1, "int8": 3, "float16": 10}  # TensorProto.DataType
-    return dims + _number(2, kinds[values.dtype.name]) + _field(8, name.encode()) + _field(9, values.tobytes())
+    return dims + _field(2, kinds[values.dtype.name]) + _field(8, name.encode()) + _field(9, values.tobytes())
 
 
 def _value(name: str, shape: Any) -> bytes:
-    dims = b"".join(_field(1, _number(1, size)) for size in shape)
-    return _field(1, name.encode()) + _field(2, _field(1, _number(1, 1) + _field(2, dims)))
+    dims = b"".join(_field(1, _field(1, size)) for size in shape)
+    return _field(1, name.encode()) + _field(2, _field(1, _field(1, 1) + _field(2, dims)))
