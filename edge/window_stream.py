@@ -45,7 +45,7 @@ class WindowStream:
         """The answer for a stretch too short for one window, filled by the bundle's rule.  Starts anew afterwards."""
         answers = []
         spec = self._bundle.frontend
-        if self._windows == 0 and self._samples >= _SHORTEST_S * spec.sample_rate_hz:
+        if self._first == self._windows == 0 and self._samples >= _SHORTEST_S * spec.sample_rate_hz:
             heard = self._beginning[: self._samples]
             self._front_end.reset()
             self._front_end.push(fill_short_clip(heard, spec.window_samples, self._bundle.short_clip))

@@ -42,10 +42,11 @@ def widen_half_weights(onnx: bytes, where: str) -> bytes:
 
 def _widen_graph(graph: bytes) -> bytes:
     fields = list(read_fields(graph))
-    stored = {_name_of(field): field for field in fields if field.number == _INITIALIZER and _is_half(field)}
+    halves = [field for field in fields if field.number == _INITIALIZER and _is_half(field)]
+    stored = {_name_of(field) for field in halves} - {b""}
     if not stored:
         return graph
-    casts = _find_casts(fields, set(stored))
+    casts = _find_casts(fields, stored)
     kept: List[bytes] = []
     for field in fields:
         if field.number == _NODE and _cast_of(field) in casts:

@@ -13,6 +13,15 @@ _SCORES = {
 }
 
 
+_STORED: dict[str, list[str]] = {
+    "float32": [],
+    "float16": [
+        "- The weights are stored in half precision and computed with in single. The figures are those of the weights "
+        "before; rounding them may move a logit by some hundredths (0.05 at most on the self-test's recording)."
+    ],
+}
+
+
 def write_card(name: str, labels: list[str], decision: DecisionParameters, training: dict[str, Any]) -> str:
     """MODEL_CARD.md of a bundle, from its training record."""
     metrics = training["metrics"]
@@ -37,6 +46,7 @@ def write_card(name: str, labels: list[str], decision: DecisionParameters, train
         ),
         "- The backbone %s began with: %s." % (training["recipe"]["backbone"], training["imagenet"]),
         "- Code version: %s." % training["code_version"],
+        *_STORED[training["stored_weights"]],
         "",
         "## Figures",
         "",

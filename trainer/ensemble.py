@@ -12,6 +12,8 @@ from trainer.errors import TrainerError
 from trainer.evaluate import Predictions, name_clips
 from trainer.evaluated_runs import Run
 
+_FINISH = "finish the cross-validation (`soundclr-train crossval --seeds 0,1,2`), or leave --ensemble out"
+
 
 def average_logits(members: list[np.ndarray]) -> np.ndarray:
     """The mean of the members' logits.  Each [N, outputs] -> the same, float32.
@@ -36,7 +38,7 @@ def average_predictions(members: list[Predictions]) -> Predictions:
     widths = sorted({member.logits.shape[1] for member in members})
     if len(widths) > 1:
         raise TrainerError(
-            "an ensemble of runs with %s outputs; expected all with foreign sound or all without: probabilities over "
+            "an ensemble of runs with %s outputs; expected all with foreign sound or all without: answers over "
             "other outputs have no mean" % " and ".join(map(str, widths))
         )
     places = [_place_by_clip(member) for member in members]
@@ -62,8 +64,11 @@ def average_predictions(members: list[Predictions]) -> Predictions:
     )
 
 
-def average_seeds(runs: Sequence[Run]) -> list[Run]:
+def average_seeds(runs: Sequence[Run], *, hint: str = _FINISH) -> list[Run]:
     """A run for each set of held-out folds, whose answers are the ensemble's of all seeds; otherwise its first one's.
+
+    Args:
+        hint: what to do where seeds are missing.
 
     Raises:
         TrainerError: there are fewer than two seeds, or a fold lacks one that another fold has.
@@ -75,8 +80,7 @@ def average_seeds(runs: Sequence[Run]) -> list[Run]:
             for folds, one in seeds.items()
         )
         raise TrainerError(
-            "no ensemble of %s; expected the same seeds for each fold, at least two: finish the cross-validation "
-            "(`soundclr-train crossval --seeds 0,1,2`), or leave --ensemble out" % listed
+            "no ensemble of %s; expected the same seeds for each fold, at least two: %s" % (listed, hint)
         )
     averaged = []
     for folds in seeds:

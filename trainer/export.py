@@ -148,9 +148,11 @@ def export_onnx(
             "the exported graph differs from torch by %.2g in a logit; expected at most %g" % (error, TOLERANCE)
         )
     if not half_weights:
+        _warn_of_size(path)
         return expected.astype(np.float32)
     store_half_weights(path)
     check_graph(path)
+    _warn_of_size(path)
     rounded = _ask(path, example.numpy())
     error = float(np.abs(rounded - given).max())
     if not error <= HALF_TOLERANCE:
@@ -204,6 +206,9 @@ def check_graph(path: Path) -> None:
             "%s has %s; TensorRT 8.2 must read it rightly: choose another backbone" % (path.name, "; ".join(complaints))
         )
     onnx.checker.check_model(onnx.load(str(path)))
+
+
+def _warn_of_size(path: Path) -> None:
     if path.stat().st_size > SHIPPED_MODEL_BYTES:
         _LOGGER.warning(
             "%s has %d bytes: more than the %d of a shipped model; a node of small memory may not hold it",
@@ -224,12 +229,31 @@ def _clean_graph(raw: Path, path: Path) -> None:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(path)
     options.log_severity_level = 3
-    onnxruntime.InferenceSession(str(raw), options, providers=["CPUExecutionProvider"])
+    # members pad the same input alike: one Pad for all would fold into none of their first convolutions
+    apart = ["CommonSubexpressionElimination"]
+    onnxruntime.InferenceSession(str(raw), options, providers=["CPUExecutionProvider"], disabled_optimizers=apart)
     model = onnx.load(str(path))
+    _put_convolutions_first(model.graph)
     used = {node.domain for node in model.graph.node}
     for entry in [entry for entry in model.opset_import if entry.domain not in used]:
         model.opset_import.remove(entry)
     onnx.save(model, str(path))
+
+
+def _put_convolutions_first(graph: onnx.GraphProto) -> None:
+    """Order the nodes so that all that leads to a convolution, of any member, comes before all that does not: in half
+    precision what follows the last convolution is computed in single (`engines.network_build`, `trainer.quantise`)."""
+    needed: set[str] = set()  # values that a convolution depends on
+    leading: list[onnx.NodeProto] = []
+    ending: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        leads = node.op_type == "Conv" or not needed.isdisjoint(node.output)
+        if leads:
+            needed.update(node.input)
+        (leading if leads else ending).append(node)
+    ordered = [*reversed(leading), *reversed(ending)]
+    del graph.node[:]
+    graph.node.extend(ordered)
 
 
 def _write_manifest(content: BundleContent, draft: Path) -> None:

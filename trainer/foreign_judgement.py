@@ -136,7 +136,8 @@ def judge_foreign(
 def describe_judged(parts: Sequence[Judged], *, fill_silence: bool) -> dict[str, Any]:
     """AUROC and FPR95 with intervals by source, in all and by category: means over networks of each one's own.
 
-    The first score is the one that a node decides by; the others stand beside it.
+    The first score is the network's own where it has one; the others stand beside it. Which of them a bundle decides
+    by, `export` chooses.
     """
     known = [clip for part in parts for clip in part.test.known]
     foreign = [clip for part in parts for clip in part.test.foreign]

@@ -197,15 +197,18 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return 1.0 / math.sqrt(low * high)
 
 
-def fit_thresholds(probabilities: np.ndarray, labels: np.ndarray, n_labels: int) -> np.ndarray:
-    """For each class the threshold, 0.30 to 0.90, at which "p >= threshold" has the best F1.
+def fit_thresholds(
+    probabilities: np.ndarray, labels: np.ndarray, n_labels: int, *, least_precision: float = 0.0
+) -> np.ndarray:
+    """For each class the threshold, 0.30 to 0.90, at which "p >= threshold" has the best F1 of those precise enough.
 
     Where a stretch of thresholds is equally good its middle is taken, as far as can be from either mistake; of
-    several stretches the longest.
+    several stretches the longest. Where none is precise enough it is the highest.
 
     Args:
         probabilities: out-of-fold.  Shape [N, n_labels or more].
         labels: Shape [N]; negative for foreign clips, which are wrong for every class.
+        least_precision: share of what a class calls that must be right.
 
     Returns:
         Shape [n_labels], float64.
@@ -215,8 +218,11 @@ def fit_thresholds(probabilities: np.ndarray, labels: np.ndarray, n_labels: int)
     for i in range(n_labels):
         called, truth = probabilities[:, i, None] >= _THRESHOLDS, (labels == i)[:, None]
         if truth.any():
-            f1 = 2 * (called & truth).sum(axis=0) / (called.sum(axis=0) + truth.sum())
-            thresholds[i] = _THRESHOLDS[_middle_of_longest_run(f1 >= f1.max() - 1e-12)]
+            right, all_called = (called & truth).sum(axis=0), called.sum(axis=0)
+            precise = right >= np.maximum(least_precision * all_called, least_precision > 0)  # one called at least
+            f1 = np.where(precise, 2 * right / (all_called + truth.sum()), -1.0)
+            best = _middle_of_longest_run(f1 >= f1.max() - 1e-12) if precise.any() else -1
+            thresholds[i] = _THRESHOLDS[best]
     return thresholds
 
 

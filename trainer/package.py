@@ -28,6 +28,7 @@ _SCHEMES = {
     "supcon": "Supervised contrastive learning (Khosla et al., 2020), then a linear classifier on the frozen network,",
     "hybrid": "SoundCLR's hybrid of supervised contrastive loss and cross-entropy (Nasiri & Hu, 2021)",
 }
+_ROLES = ("hold_out_folds", "foreign_hold_out", "foreign_skip", "foreign_reserve", "leave_out_classes")
 _FIGURES_NOTE = (
     "From runs that each left one official fold%s out of training: every clip is judged by a network that never heard "
     "its recording. The shipped network itself was trained on folds %s with the same recipe and cannot be judged on "
@@ -110,7 +111,7 @@ def _check_members(members: list[_Member]) -> None:
     check_one_kind(first, others, hint="networks that answer as one are of one recipe, each of a seed of its own")
     check_ensemble([first, *others])
     for judge in others:
-        for field in ("hold_out_folds", "foreign_hold_out", "foreign_skip", "foreign_reserve"):
+        for field in (*_ROLES, "teachers"):
             own, other = getattr(judge.record, field), getattr(first.record, field)
             if own != other:
                 raise TrainerError(
@@ -142,7 +143,11 @@ def _load_evaluated(request: PackageRequest, shipped: list[Judge]) -> list[Run]:
     check_once(judges, by_seed=several)
     if not several:
         return runs
-    averaged = average_seeds(runs)
+    _check_roles(runs)
+    averaged = average_seeds(
+        runs,
+        hint="name each fold's runs of the shipped seeds with --evaluated, or a folder of `crossval` that has them",
+    )
     seeds = sorted(judge.seed for judge in shipped)
     judging = list(next(iter(list_seeds(runs).values())))
     if judging != seeds:
@@ -151,6 +156,21 @@ def _load_evaluated(request: PackageRequest, shipped: list[Judge]) -> list[Run]:
             "what is exported" % (seeds, judging)
         )
     return averaged
+
+
+def _check_roles(runs: list[Run]) -> None:
+    """Did the seeds of each fold keep the same sound away?  Raises TrainerError."""
+    firsts: dict[tuple[int, ...], Run] = {}
+    for run in runs:
+        first = firsts.setdefault(tuple(sorted(run.record.hold_out_folds)), run)
+        for field in _ROLES:
+            own, other = getattr(run.record, field), getattr(first.record, field)
+            if sorted(own) != sorted(other):
+                raise TrainerError(
+                    "%s and %s judge one fold and differ in %s (%s; %s): together they could judge only what both kept "
+                    "away; train the seeds of a fold alike"
+                    % (first.path, run.path, field, other or "none", own or "none")
+                )
 
 
 def _training_record(request: PackageRequest, shipped: list[Judge], metrics: dict[str, Any]) -> dict[str, Any]:
@@ -170,10 +190,11 @@ def _training_record(request: PackageRequest, shipped: list[Judge], metrics: dic
         "description": request.description,
         "sources": request.sources,
         "limits": request.limits,
-        "method": _describe_method(recipe, record, metrics["foreign_score"], len(shipped)),
+        "method": _describe_method(shipped, metrics["foreign_score"]),
+        "stored_weights": "float16" if request.half_weights else "float32",
         "figures_note": _describe_figures(held, trained_folds, len(shipped)),
         "recipe": recipe,
-        "imagenet": _describe_origin(request.runs[0]),
+        "imagenet": "; ".join(sorted({_describe_origin(run) for run in request.runs})),
         "foreign_skipped": record.foreign_skip,
         "foreign_reserved": record.foreign_reserve,
         "foreign_held_out": [one.foreign_hold_out for one in held],
@@ -193,18 +214,23 @@ def _describe_figures(held: list[RunRecord], trained_folds: list[int], n_members
     return "%s Each time %d networks answer as one, as they are shipped." % (note, n_members)
 
 
-def _describe_method(recipe: dict[str, Any], record: RunRecord, foreign_score: str, n_members: int) -> str:
-    parts = ["%s on log-mels (recipe `%s`)" % (_SCHEMES[recipe["scheme"]], recipe["name"])]
-    if n_members > 1:
-        parts.append("%d networks, which differ in their seed alone, answer by the mean of their logits" % n_members)
-    if record.foreign_data:
-        parts.append("foreign sound trained on as one more output (outlier exposure)")
+def _describe_method(shipped: list[Judge], foreign_score: str) -> str:
+    first = shipped[0]
+    parts = ["%s on log-mels (recipe `%s`)" % (_SCHEMES[first.recipe["scheme"]], first.recipe["name"])]
+    if len(shipped) > 1:
+        parts.append("%d networks, which differ in their seed alone, answer by the mean of their logits" % len(shipped))
+    is_taught = first.n_outputs > len(first.record.labels)
+    if is_taught:
+        parts.append("foreign sound as one more output (outlier exposure)")
     if foreign_score == "energy":
-        parts.append("foreign sound told by the energy of the known classes' outputs")
+        parts.append(
+            "foreign sound told by the energy of the known classes' outputs%s"
+            % (", and the output that was trained for it left out" if is_taught else "")
+        )
     elif foreign_score == DISTANCE:
         parts.append("foreign sound told by its distance from the space of the trained clips")
-    if record.teachers:
-        parts.append("taught by %d networks that had heard none of what it is judged on" % len(record.teachers))
+    if first.record.teachers:
+        parts.append("taught by %d networks that had heard none of what it is judged on" % len(first.record.teachers))
     return "; ".join(parts)
 
 

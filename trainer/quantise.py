@@ -160,11 +160,17 @@ class _Windows(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime is u
 
 
 def _kept_convolutions(network: onnx.ModelProto) -> list[str]:
-    convolutions = [node for node in network.graph.node if node.op_type == "Conv"]
-    depthwise = [
-        node.name for node in convolutions if any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
-    ]
-    return [node.name for node in convolutions[:1]] + depthwise
+    """Each member's first convolution, and all depthwise ones."""
+    kept: list[str] = []
+    convolved: set[str] = set()  # the values behind a convolution
+    for node in network.graph.node:
+        is_first = convolved.isdisjoint(node.input)
+        if node.op_type == "Conv":
+            is_depthwise = any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
+            kept += [node.name] if is_first or is_depthwise else []
+        if node.op_type == "Conv" or not is_first:
+            convolved.update(node.output)
+    return kept
 
 
 def _check_selftest(bundle: Bundle, path: Path, precision: str) -> None:

@@ -155,7 +155,7 @@ def read_record(folder: Path) -> RunRecord:
             fold = values.pop("hold_out_fold")
             values["hold_out_folds"] = [fold] if fold else []
         return record_from_mapping(values)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise TrainerError(
             "%s is no run of `soundclr-train fit`: %s cannot be read (%s)" % (folder, RECORD_NAME, error)
         ) from error
@@ -173,21 +173,20 @@ def record_from_json(text: str, where: Path) -> RunRecord | None:
     try:
         values = json.loads(text)
         return None if values is None else record_from_mapping(values)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise TrainerError("%s carries a damaged record (%s); train it again" % (where, error)) from error
 
 
 def record_from_mapping(values: dict[str, Any]) -> RunRecord:
     """A record of its plain values.  Raises TypeError where a field is missing, unknown or of another kind."""
-    values = {"leave_out_classes": [], **values}
-    record = RunRecord(**{**values, **{name: tuple(values.get(name, ())) for name in ("teachers", "folds")}})
+    record = RunRecord(**{"leave_out_classes": [], **values})
     for name, value in record._asdict().items():
         entry = int if name in _NUMBERS else str
         is_right = isinstance(value, str) if name in _TEXTS else _is_list_of(entry, value)
         if not is_right:
             kind = "a text" if name in _TEXTS else "a list of %s" % ("whole numbers" if entry is int else "texts")
             raise TypeError("%s is %r; expected %s" % (name, value, kind))
-    return record
+    return record._replace(teachers=tuple(record.teachers), folds=tuple(record.folds))
 
 
 def _is_list_of(entry: type, value: Any) -> bool:

@@ -52,7 +52,7 @@ def fit(tmp_path, data, name, *more):
     )
 
 
-def test_from_data_to_a_bundle_that_a_node_loads(tmp_path, data, fixtures, capsys):
+def test_from_data_to_a_bundle_that_a_node_loads(tmp_path, data, fixtures, capsys, monkeypatch):
     held_out = ["--hold-out-fold", "2", "--foreign-hold-out", "rooster"]
     assert fit(tmp_path, data, "fold2", *held_out) == 0
     assert fit(tmp_path, data, "all") == 0
@@ -89,6 +89,17 @@ def test_from_data_to_a_bundle_that_a_node_loads(tmp_path, data, fixtures, capsy
     assert "Hears nothing." in card and "95 % interval by recording" in card
     with open_runtime(bundle) as runtime:
         assert run_selftest(bundle, runtime).logit_error < 1e-3
+
+    monkeypatch.setattr("trainer.calibration._choose_score", lambda *arguments: "energy")
+    again = ["export", str(tmp_path / "all"), "--evaluated", str(tmp_path / "fold2"), "--name", "tiny"]
+    again += ["--selftest", str(fixtures / "siren-90014.ogg"), "--out", str(tmp_path / "bundle")]
+    assert main([*again, "--description", "A test.", "--licence", "CC0"]) == 0
+    bundle = load_bundle(tmp_path / "bundle")
+    assert bundle.n_outputs == 3 and bundle.decision.foreign.method == "energy"
+    with open_runtime(bundle) as runtime:
+        assert run_selftest(bundle, runtime).logit_error < 1e-3
+    card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    assert "the output that was trained for it left out" in card and "by energy" in card
 
 
 def test_the_held_out_is_never_trained_on(tmp_path, data, capsys):

@@ -14,14 +14,16 @@ import torch
 import trainer.export
 from engines.bundle import load_bundle
 from engines.foreignness import foreign_probability, foreignness
+from engines.half_weights import widen_half_weights
 from engines.onnx_graph import read_onnx_graph, unknown_to_8_2
 from engines.runtimes import open_runtime
 from engines.selftest import load_selftest, run_selftest
 from trainer.cli import main
 from trainer.ensemble import average_predictions
 from trainer.evaluate import load_node_model, load_predictions
-from trainer.export import SHIPPED_MODEL_BYTES, export_onnx
-from trainer.model import create_network
+from trainer.export import HALF_TOLERANCE, SHIPPED_MODEL_BYTES, export_onnx
+from trainer.model import SoundNet, create_network
+from trainer.quantise import write_fp16, write_int8
 from trainer.recipes import find_recipe
 
 BACKBONE = "test_efficientnet"
@@ -94,6 +96,7 @@ def test_networks_of_several_seeds_go_into_one_bundle_and_are_judged_as_one(
         for fold in ("1", "2"):
             assert fit("held%s-%s" % (fold, seed), "--hold-out-fold", fold, "--seed", seed) == 0
             assert main(["--device", "cpu", "evaluate", str(tmp_path / ("held%s-%s" % (fold, seed))), *data]) == 0
+    assert fit("all2", "--seed", "2") == 0
     capsys.readouterr()
     both = [str(tmp_path / "all0"), str(tmp_path / "all1")]
     judges = {run: ["--evaluated", str(tmp_path / run)] for run in ("held1-0", "held1-1", "held2-0", "held2-1")}
@@ -104,7 +107,7 @@ def test_networks_of_several_seeds_go_into_one_bundle_and_are_judged_as_one(
     whole = load_bundle(tmp_path / "bundle")
     logmel = load_selftest(whole).logmel
     with open_runtime(whole) as runtime:
-        said = runtime.infer(logmel)[0] if runtime.infer(logmel).ndim > 1 else runtime.infer(logmel)
+        said = np.ravel(runtime.infer(logmel))
     singles = []
     for number, run in enumerate(both):
         network, _, _ = load_node_model(Path(run))
@@ -127,16 +130,47 @@ def test_networks_of_several_seeds_go_into_one_bundle_and_are_judged_as_one(
     assert (half.path / "model.onnx").stat().st_size < 0.75 * size
     with open_runtime(half) as runtime:
         assert run_selftest(half, runtime).logit_error < 1e-3
+        np.testing.assert_allclose(np.ravel(runtime.infer(logmel)), np.mean(singles, axis=0), atol=HALF_TOLERANCE)
+    assert "stored in half precision" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
     for wrong, complaint in (
         ([both[0], *everyone], "is of another recipe than .* .seed."),
         ([both[0], both[0], *everyone], "is the same run as"),
-        ([*both, *judges["held1-0"], *judges["held2-0"]], "expected the same seeds for each fold, at least two"),
+        (
+            [*both, *judges["held1-0"], *judges["held2-0"]],
+            "at least two: name each fold.s runs",
+        ),
         ([*both, *everyone[:6]], "expected the same seeds for each fold"),
+        ([both[0], str(tmp_path / "all2"), *everyone], "seeds .0, 2. are judged by those of seeds .0, 1."),
         ([both[0], str(tmp_path / "held1-1"), *everyone], "was trained with hold_out_folds .1., .* with none"),
     ):
         capsys.readouterr()
         assert main(["export", *wrong, *rest]) == 2
         assert re.search(complaint, capsys.readouterr().err)
+
+
+def test_in_half_precision_every_members_end_stays_in_single_and_in_eight_bits_every_stem(tmp_path):
+    """The square of an embedding overflows half precision: of the first member as of the last."""
+    torch.manual_seed(0)
+    members = [SoundNet("tf_efficientnet_lite0", 3).eval() for _ in range(2)]
+    logmel = np.random.default_rng(0).uniform(-1, 1, (64, 171)).astype(np.float32)
+    path = tmp_path / "model.onnx"
+    export_onnx(members, logmel, path, half_weights=True)
+    graph = onnx.load_from_string(widen_half_weights(path.read_bytes(), "it")).graph
+    operators = [node.op_type for node in graph.node]
+    last = len(operators) - 1 - operators[::-1].index("Conv")
+    assert operators[last:].count("Sqrt") == operators[last:].count("Gemm") == 2 and "Sqrt" not in operators[:last]
+    write_fp16(path, tmp_path / "fp16.onnx")
+    halved = onnx.load(str(tmp_path / "fp16.onnx")).graph
+    in_half = {value.name for value in halved.initializer if value.data_type == onnx.TensorProto.FLOAT16}
+    assert in_half and not [node.name for node in halved.node if node.op_type == "Gemm" and in_half & set(node.input)]
+    write_int8(
+        path, tmp_path / "int8.onnx", np.random.default_rng(1).uniform(-1, 1, (4, 1, 64, 171)).astype(np.float32)
+    )
+    eight = onnx.load(str(tmp_path / "int8.onnx")).graph
+    rounded = {node.output[0] for node in eight.node if node.op_type == "DequantizeLinear"}
+    stems = [node for node in eight.node if node.op_type == "Conv" and node.input[0] == "logmel"]
+    assert len(stems) == 2 and not any(rounded & set(stem.input) for stem in stems)
+    assert sum(bool(rounded & set(node.input)) for node in eight.node if node.op_type == "Conv") > 20
 
 
 def test_tensorboard_has_what_the_log_has(tmp_path, fit):

@@ -1,6 +1,5 @@
 """Weights stored in half precision: the same answers once widened, nothing left that TensorRT 8.2 does not know."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +29,10 @@ def answer(content, logmel):
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
-    """A shipped network, whose weights are single or stored in half already, with all larger ones stored in half."""
+    """A shipped network, its larger weights stored in half precision, and as it was in single."""
     path = tmp_path_factory.mktemp("stored") / "model.onnx"
-    shutil.copy(str(ENGINES / "esc10" / "model.onnx"), str(path))
-    whole = path.read_bytes()
+    whole = widen_half_weights((ENGINES / "esc10" / "model.onnx").read_bytes(), "esc10")
+    path.write_bytes(whole)
     store_half_weights(path)
     return path, whole
 
@@ -100,6 +99,14 @@ def test_one_weight_that_is_cast_twice_is_widened_twice():
     for weight in widened.graph.initializer:
         np.testing.assert_array_equal(numpy_helper.to_array(weight), np.arange(4, dtype=np.float32))
     assert [node.op_type for node in widened.graph.node] == ["Sum"]
+
+
+def test_a_weight_without_a_name_takes_no_operator_with_it():
+    unnamed = numpy_helper.from_array(np.ones(4, np.float16))
+    given_, answer_ = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [4]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "it", [given_], [answer_], [unnamed])
+    content = helper.make_model(graph).SerializeToString()
+    assert widen_half_weights(content, "it") == content
 
 
 def test_what_half_precision_cannot_hold_is_refused(tmp_path):

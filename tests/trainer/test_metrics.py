@@ -242,6 +242,30 @@ def test_no_threshold_within_bounds_has_a_better_f1(seed):
         assert f1_at(chosen, probabilities[:, i], labels == i) == pytest.approx(best)
 
 
+@given(st.integers(0, 1000), st.sampled_from([0.5, 0.7, 0.9]))
+@settings(max_examples=30, deadline=None)
+def test_of_the_thresholds_that_are_precise_enough_none_has_a_better_f1(seed, least):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(-1, 3, 80)
+    probabilities = softmax(rng.standard_normal((80, 4)) + 1.5 * np.eye(4)[labels])
+    thresholds = fit_thresholds(probabilities, labels, 3, least_precision=least)
+    for i, chosen in enumerate(thresholds):
+        truth = labels == i
+        precise = []
+        for threshold in np.arange(30, 91) / 100:
+            called = probabilities[:, i] >= threshold
+            if called.any() and truth[called].mean() >= least:
+                precise.append(threshold)
+        if not precise:
+            assert chosen == 0.9
+            continue
+        called = probabilities[:, i] >= chosen
+        assert truth[called].mean() >= least
+        assert f1_at(chosen, probabilities[:, i], truth) == pytest.approx(
+            max(f1_at(threshold, probabilities[:, i], truth) for threshold in precise)
+        )
+
+
 def test_a_class_without_examples_gets_the_default_threshold():
     assert fit_thresholds(np.array([[0.9, 0.1]]), np.array([0]), 2)[1] == 0.5
 

@@ -105,6 +105,7 @@ def test_records_are_kept_and_those_of_version_0_1_are_read(tmp_path):
         ({"labels": [["siren"]]}, "expected a list of texts"),
         ({"data": None}, "data is None; expected a text"),
         ({"teachers": [1]}, "expected a list of texts"),
+        ({"teachers": "abc"}, "teachers is 'abc'; expected a list of texts"),
         ({"colour": "red"}, "colour"),
     ],
 )
@@ -113,11 +114,14 @@ def test_a_record_of_other_kinds_of_values_is_named(tmp_path, damage, words):
     with pytest.raises(TrainerError, match=words) as refused:
         read_record(tmp_path)
     assert "run.json cannot be read" in str(refused.value) and "\n" not in str(refused.value)
+    (tmp_path / "run.json").write_text("[" * 100000)
+    with pytest.raises(TrainerError, match=r"run\.json cannot be read"):
+        read_record(tmp_path)
 
 
 def test_a_checkpoints_record_is_read_as_strictly_and_may_be_none():
     assert record_from_json(json.dumps(RECORD._asdict()), Path("c.pt")) == RECORD
     assert record_from_json("null", Path("c.pt")) is None
-    for damaged in ("[", "7", '{"data": 1}'):
+    for damaged in ("[", "7", '{"data": 1}', "[" * 100000):
         with pytest.raises(TrainerError, match=r"c\.pt carries a damaged record"):
             record_from_json(damaged, Path("c.pt"))
