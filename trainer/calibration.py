@@ -56,8 +56,8 @@ def choose_foreign_rule(predictions: Predictions, n_labels: int) -> ForeignChoic
     recording), map it to 0..1 and set the threshold at which a tenth of the known clips is rejected.
 
     The distance from the known space is in a bundle's graph, and read as any extra output is: `reject_logit`. An output
-    that training taught is often the worse score: it knows what it met, and takes near kin of a known class that it
-    did not meet for that class, where the energy falls.
+    that training taught comes second to the energy: it knows what it met, and takes near kin of a known class that it
+    did not meet for that class.
 
     Without a foreign clip the first of the scores is taken; then, or where foreign clips look more known than the known
     ones, the known clips alone set the curve."""

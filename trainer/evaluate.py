@@ -151,14 +151,19 @@ def predict(
 
 
 def foreign_scores(predictions: Predictions, n_labels: int) -> dict[str, np.ndarray]:
-    """What tells foreign sound, by name, each float64 [N]: the output that training taught, or the distance from the
-    known space, where there is either; then the energy. `trainer.calibration` chooses for a bundle."""
-    scores = {}
-    if predictions.logits.shape[1] > n_labels:
-        scores["reject_logit"] = foreignness(predictions.logits, "reject_logit", n_labels)
-    elif len(predictions.distances):
-        scores[DISTANCE] = predictions.distances
-    return {**scores, "energy": foreignness(predictions.logits, "energy", n_labels)}
+    """What tells foreign sound, by name, each float64 [N], the preferred one first: where training taught an output of
+    foreign sound the energy, then that output, which knows what it met and little else; else the distance from the
+    known space, where it is known, then the energy. `trainer.calibration` chooses for a bundle."""
+    distances = predictions.distances if len(predictions.distances) else None
+    return order_scores(predictions.logits, n_labels, distances)
+
+
+def order_scores(logits: np.ndarray, n_labels: int, distances: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """As `foreign_scores`, of outputs [N, n_labels or n_labels + 1] and of distances [N] from a known space."""
+    energy = {"energy": foreignness(logits, "energy", n_labels)}
+    if logits.shape[1] > n_labels:
+        return {**energy, "reject_logit": foreignness(logits, "reject_logit", n_labels)}
+    return energy if distances is None else {DISTANCE: distances, **energy}
 
 
 def count_right(model: SoundNet, recipe: Recipe, clips: Waveforms, n_labels: int, *, device: str = "cpu") -> int:

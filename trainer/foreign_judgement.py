@@ -22,7 +22,7 @@ from trainer.data.datasets import ESC10_CLASSES
 from trainer.data.waveforms import read_waveform
 from trainer.effects import band_limit
 from trainer.errors import TrainerError
-from trainer.evaluate import DISTANCE
+from trainer.evaluate import DISTANCE, order_scores
 from trainer.known_space import fit_space, measure_distances
 from trainer.listener import Listener, read_heard
 from trainer.neighbours import neighbour_distances
@@ -136,8 +136,8 @@ def judge_foreign(
 def describe_judged(parts: Sequence[Judged], *, fill_silence: bool) -> dict[str, Any]:
     """AUROC and FPR95 with intervals by source, in all and by category: means over networks of each one's own.
 
-    The first score is the network's own where it has one; the others stand beside it. Which of them a bundle decides
-    by, `export` chooses.
+    The first score is a bundle's own, or of a run the preferred one; the others stand beside it. Which of them a bundle
+    of a run decides by, `export` chooses.
     """
     known = [clip for part in parts for clip in part.test.known]
     foreign = [clip for part in parts for clip in part.test.foreign]
@@ -166,11 +166,14 @@ def describe_judged(parts: Sequence[Judged], *, fill_silence: bool) -> dict[str,
 
 
 def _score_outputs(logits: np.ndarray, listener: Listener) -> dict[str, np.ndarray]:
-    n_labels, scores = len(listener.labels), {}
-    if logits.shape[1] > n_labels:
-        name = DISTANCE if listener.measures_distance else "reject_logit"
-        scores[name] = foreignness(logits, "reject_logit", n_labels)
-    return {**scores, "energy": foreignness(logits, "energy", n_labels)}
+    n_labels = len(listener.labels)
+    if listener.measures_distance:
+        return order_scores(logits[:, :n_labels], n_labels, foreignness(logits, "reject_logit", n_labels))
+    scores = order_scores(logits, n_labels)
+    if listener.bundle is None:
+        return scores
+    decides = listener.bundle.decision.foreign.method  # a bundle's own comes first
+    return {decides: scores.pop(decides), **scores}
 
 
 def fill_with_noise(samples: np.ndarray, window: int, rate_hz: int, rng: np.random.Generator) -> np.ndarray:

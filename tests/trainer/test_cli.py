@@ -84,22 +84,23 @@ def test_from_data_to_a_bundle_that_a_node_loads(tmp_path, data, fixtures, capsy
         == 0
     )
     bundle = load_bundle(tmp_path / "bundle")
-    assert bundle.labels == ("car_horn", "dog_bark", "siren") and bundle.n_outputs == 4
+    assert bundle.labels == ("car_horn", "dog_bark", "siren")
+    assert bundle.n_outputs == 3 and bundle.decision.foreign.method == "energy"
     card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
     assert "Hears nothing." in card and "95 % interval by recording" in card
+    assert "the output that was trained for it left out" in card and "by energy" in card
     with open_runtime(bundle) as runtime:
         assert run_selftest(bundle, runtime).logit_error < 1e-3
 
-    monkeypatch.setattr("trainer.calibration._choose_score", lambda *arguments: "energy")
+    monkeypatch.setattr("trainer.calibration._choose_score", lambda *arguments: "reject_logit")
     again = ["export", str(tmp_path / "all"), "--evaluated", str(tmp_path / "fold2"), "--name", "tiny"]
     again += ["--selftest", str(fixtures / "siren-90014.ogg"), "--out", str(tmp_path / "bundle")]
     assert main([*again, "--description", "A test.", "--licence", "CC0"]) == 0
     bundle = load_bundle(tmp_path / "bundle")
-    assert bundle.n_outputs == 3 and bundle.decision.foreign.method == "energy"
+    assert bundle.n_outputs == 4 and bundle.decision.foreign.method == "reject_logit"
     with open_runtime(bundle) as runtime:
         assert run_selftest(bundle, runtime).logit_error < 1e-3
-    card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
-    assert "the output that was trained for it left out" in card and "by energy" in card
+    assert "trained for it left out" not in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
 
 
 def test_the_held_out_is_never_trained_on(tmp_path, data, capsys):
@@ -242,7 +243,7 @@ def test_the_rejection_rule_is_judged_on_clips_that_had_no_say_in_it():
     near = [predictions(n=300, seed=seed) for seed in range(3)]
     usual = measure_rejection(near, 3)
     assert usual["known"] == pytest.approx(0.1, abs=0.03) and usual["foreign"] > 0.7
-    moved = near[2].logits + np.array([0, 0, 0, 30], np.float32)
+    moved = near[2].logits - np.array([30, 30, 30, 30], np.float32)
     shifted = measure_rejection([*near[:2], near[2]._replace(logits=moved)], 3)
     assert shifted["known"] > 0.3
     assert measure_rejection(near[:1], 3) is None

@@ -184,8 +184,11 @@ def test_a_bundle_decides_by_the_distance_where_there_is_one_and_reads_it_as_an_
     over = decision.foreign.slope * given.distances + decision.foreign.intercept
     rejected = 1 / (1 + np.exp(-over)) >= decision.foreign.threshold
     assert rejected[~is_foreign].mean() == pytest.approx(0.1, abs=0.01) and rejected[is_foreign].mean() > 0.9
-    learnt = make_predictions([1, 2], n=200)  # what training taught comes first
-    assert choose_decision(learnt._replace(distances=np.zeros(len(learnt.labels))), LABELS)[1].score == "reject_logit"
+    learnt = make_predictions([1, 2], n=200, n_foreign=100)  # what training taught counts where it is clearly better
+    learnt = learnt._replace(distances=np.zeros(len(learnt.labels)))
+    assert choose_decision(learnt, LABELS)[1].score == "reject_logit"
+    few = learnt.select(np.arange(len(learnt.labels)) < 440)
+    assert choose_decision(few, LABELS)[1].score == "energy"  # eight foreign recordings decide nothing
 
 
 def test_a_bundle_decides_by_the_energy_where_that_tells_more_and_its_graph_has_no_other_output(tmp_path):
