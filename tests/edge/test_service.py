@@ -5,6 +5,7 @@ import signal
 import stat
 import threading
 import time
+from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
@@ -149,12 +150,21 @@ def test_a_reload_to_another_broker_takes_leave_of_the_old(tmp_path, bundle, str
         assert wait_until(lambda: second.published[-1].payload == b"offline")
 
 
+def scrape(port):
+    """The page of figures; empty while nobody listens."""
+    try:
+        return urlopen("http://127.0.0.1:%d/metrics" % port, timeout=HANG_S).read().decode("utf-8")
+    except URLError:
+        return ""
+
+
 def test_figures_are_scraped_while_it_runs(tmp_path, bundle, street, broker, systemd):
     port = free_port()
     text = config_text(bundle, street, broker.port, loop=True) + '[prometheus]\nlisten = "%d"\n' % port
     with Service(tmp_path, systemd, text) as service:
         assert has_classified(broker)
-        page = urlopen("http://127.0.0.1:%d/metrics" % port, timeout=HANG_S).read().decode("utf-8")
+        assert wait_until(lambda: scrape(port) != "", HARD)  # opened after the first sound; again where it was taken
+        page = scrape(port)
         service.stop()
     assert 'soundclr_inference_seconds{quantile="0.99",source="tape"}' in page
     assert "soundclr_sources_online 1.0" in page and "soundclr_mqtt_sent_total" in page
