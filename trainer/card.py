@@ -147,7 +147,7 @@ def _foreign(decision: DecisionParameters, metrics: dict[str, Any]) -> list[str]
 def _describe_others(foreign: dict[str, Any], chosen: str) -> str:
     aurocs = foreign["auroc_by_score"].items()
     others = ["%.3f by %s" % (value, _SCORES[name]) for name, value in aurocs if name != chosen]
-    return " (the best of its scores on these clips; %s)" % ", ".join(others) if others else ""
+    return " (%s, on the same clips)" % ", ".join(others) if others else ""
 
 
 def _describe_rejection(rejected: dict[str, float] | None) -> str:
