@@ -5,12 +5,12 @@ weights of a convolution as initializers, and its parser has not been seen to ta
 the network with its weights widened.
 """
 
-from typing import Dict, Iterator, List, Set
+from typing import Dict, List, Set
 
 import numpy as np
 
 from engines.errors import BundleError
-from engines.protocol_buffers import Field, bytes_of, encode_field, read_fields
+from engines.protocol_buffers import Field, bytes_of, encode_field, read_by_number, read_fields
 
 _GRAPH = 7  # of ModelProto
 _NODE, _INITIALIZER = 1, 5  # of GraphProto
@@ -104,20 +104,14 @@ def _widen(initializer: Field, name: bytes) -> bytes:
 
 
 def _is_half(initializer: Field) -> bool:
-    numbers = {field.number: field.value for field in read_fields(bytes_of(initializer.value))}
+    numbers = read_by_number(initializer.value)
     return numbers.get(_DATA_TYPE) == _FLOAT16 and _RAW_DATA in numbers
 
 
 def _name_of(initializer: Field) -> bytes:
-    names = [bytes_of(field.value) for field in read_fields(bytes_of(initializer.value)) if field.number == _NAME]
+    names = _values(initializer, _NAME)
     return names[0] if names else b""
 
 
-def _values(node: Field, number: int) -> List[bytes]:
-    return list(_read_values(node, number))
-
-
-def _read_values(node: Field, number: int) -> Iterator[bytes]:
-    for field in read_fields(bytes_of(node.value)):
-        if field.number == number:
-            yield bytes_of(field.value)
+def _values(message: Field, number: int) -> List[bytes]:
+    return [bytes_of(field.value) for field in read_fields(bytes_of(message.value)) if field.number == number]

@@ -3,10 +3,10 @@
 Only the few fields of ONNX's messages (onnx/onnx.proto) that decide whether a TensorRT reads a network rightly.
 """
 
-from typing import Dict, List, NamedTuple, Tuple, Union
+from typing import Dict, List, NamedTuple, Tuple
 
 from engines.errors import BundleError
-from engines.protocol_buffers import Field, bytes_of, read_fields
+from engines.protocol_buffers import bytes_of, read_by_number, read_fields
 
 LAST_OPSET_OF_8_2 = 13  # TensorRT 8.2 and 8.4 take later ones without a word, and misread them
 # What TensorRT 8.2's operator matrix has, of what networks for sound are made of.
@@ -76,7 +76,7 @@ def read_onnx_graph(content: bytes, where: str) -> OnnxGraph:
     try:
         for field in read_fields(content):
             if field.number == 8:  # ModelProto.opset_import
-                entry = _by_number(field)
+                entry = read_by_number(field.value)
                 opsets[bytes_of(entry.get(1, b"")).decode("utf-8")] = int(entry.get(2, 0))
             elif field.number == 7:  # ModelProto.graph
                 for part in read_fields(bytes_of(field.value)):
@@ -84,7 +84,7 @@ def read_onnx_graph(content: bytes, where: str) -> OnnxGraph:
                         nodes.append(_read_node(bytes_of(part.value)))
                         data_types += nodes[-1].data_types
                     elif part.number == 5:  # GraphProto.initializer: data_type is field 2
-                        data_types.append(_by_number(part).get(2))
+                        data_types.append(read_by_number(part.value).get(2))
     except (ValueError, KeyError, IndexError) as error:
         raise BundleError("%s is no ONNX file (%s); export the bundle again" % (where, error)) from error
     if not nodes or not opsets:
@@ -146,11 +146,7 @@ def _read_node(content: bytes) -> _Node:
             domain = bytes_of(field.value).decode("utf-8")
         elif field.number == 5:  # NodeProto.attribute: t is field 5
             tensors = [inner for inner in read_fields(bytes_of(field.value)) if inner.number == 5]
-            data_types += [_by_number(tensor).get(2) for tensor in tensors]
+            data_types += [read_by_number(tensor.value).get(2) for tensor in tensors]
     if not operator:
         raise ValueError("a node without an operator")
     return _Node(operator, domain, inputs, tuple(data_types))
-
-
-def _by_number(message: Field) -> Dict[int, Union[int, bytes]]:
-    return {field.number: field.value for field in read_fields(bytes_of(message.value))}

@@ -4,7 +4,7 @@ A message is a sequence of numbered fields, each a tag (number and kind) and a v
 https://protobuf.dev/programming-guides/encoding
 """
 
-from typing import Iterator, NamedTuple, Tuple, Union
+from typing import Dict, Iterator, NamedTuple, Tuple, Union
 
 _VARINT, _FIXED_64, _LENGTH, _FIXED_32 = 0, 1, 2, 5
 
@@ -42,6 +42,11 @@ def read_fields(content: bytes) -> Iterator[Field]:
             raise ValueError("it ends early")
         yield Field(tag >> 3, content[at : at + length], content[begin : at + length])
         at += length
+
+
+def read_by_number(message: Union[int, bytes]) -> Dict[int, Union[int, bytes]]:
+    """The values of a message's fields by their numbers; of a repeated field the last one."""
+    return {field.number: field.value for field in read_fields(bytes_of(message))}
 
 
 def bytes_of(value: Union[int, bytes]) -> bytes:

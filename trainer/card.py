@@ -11,8 +11,6 @@ _SCORES = {
     "distance": "distance from the space of the trained clips (`trainer/known_space.py`)",
     "energy": "energy",
 }
-
-
 _STORED: dict[str, list[str]] = {
     "float32": [],
     "float16": [

@@ -147,20 +147,18 @@ def export_onnx(
         raise TrainerError(
             "the exported graph differs from torch by %.2g in a logit; expected at most %g" % (error, TOLERANCE)
         )
-    if not half_weights:
-        _warn_of_size(path)
-        return expected.astype(np.float32)
-    store_half_weights(path)
-    check_graph(path)
+    if half_weights:
+        store_half_weights(path)
+        check_graph(path)
+        expected = _ask(path, example.numpy())
+        error = float(np.abs(expected - given).max())
+        if not error <= HALF_TOLERANCE:
+            raise TrainerError(
+                "half-precision weights move a logit by %.2g; expected at most %g: export without them"
+                % (error, HALF_TOLERANCE)
+            )
     _warn_of_size(path)
-    rounded = _ask(path, example.numpy())
-    error = float(np.abs(rounded - given).max())
-    if not error <= HALF_TOLERANCE:
-        raise TrainerError(
-            "half-precision weights move a logit by %.2g; expected at most %g: export without them"
-            % (error, HALF_TOLERANCE)
-        )
-    return rounded.astype(np.float32)
+    return expected.astype(np.float32)
 
 
 def store_half_weights(path: Path) -> None:
