@@ -40,7 +40,7 @@ def write_card(name: str, labels: list[str], decision: DecisionParameters, train
             training["folds"],
             training["seeds"],
             training["recipe"]["epochs"],
-            ", averaged weights" if training["recipe"]["ema_decay"] else "",
+            ", averaged weights" if training["recipe"]["ema_decay"] or training["recipe"]["average_tail"] else "",
         ),
         "- The backbone %s began with: %s." % (training["recipe"]["backbone"], training["imagenet"]),
         "- Code version: %s." % training["code_version"],

@@ -29,11 +29,12 @@ from trainer.data.datasets import Dataset
 from trainer.errors import TrainerError
 from trainer.evaluate import PREDICTIONS_NAME
 from trainer.folder_lock import hold
-from trainer.recipe import Augmentation
+from trainer.recipe import Augmentation, Recipe
 
 SETTINGS_NAME = "crossval.json"
 RESULT_NAME = "result.json"
-_LATER = ("click_p",)  # fields of Augmentation
+_LATER = ("lr_floor", "average_tail")  # fields of Recipe that came after the first results
+_LATER_AUGMENTATION = ("click_p",)  # and of Augmentation
 
 
 class Job(NamedTuple):
@@ -126,17 +127,20 @@ def describe_settings(
 
     A field that came after the first results is told only where it is not at its default, which is how they were made.
     """
-    later = {name: recipe["augmentation"][name] for name in _LATER if name in recipe.get("augmentation", {})}
-    at_default = [name for name, value in later.items() if value == Augmentation._field_defaults[name]]
-    if at_default:
-        kept = {name: value for name, value in recipe["augmentation"].items() if name not in at_default}
-        recipe = {**recipe, "augmentation": kept}
+    recipe = _leave_out_defaults(recipe, _LATER, Recipe._field_defaults)
+    if "augmentation" in recipe:
+        augmentation = _leave_out_defaults(recipe["augmentation"], _LATER_AUGMENTATION, Augmentation._field_defaults)
+        recipe = {**recipe, "augmentation": augmentation}
     return {
         "data": {"name": data.name, "clips": len(data.clips), "digest": digest_dataset(data)},
         "foreign": None if foreign is None else {"name": foreign.name, "digest": digest_dataset(foreign)},
         "recipe": {**recipe, "seed": None},
         "roles": roles,
     }
+
+
+def _leave_out_defaults(values: dict[str, Any], later: Sequence[str], defaults: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in later or value != defaults[name]}
 
 
 def digest_settings(settings: dict[str, Any]) -> str:

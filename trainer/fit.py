@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -192,7 +193,8 @@ class Fit:
         self.optimiser.step()
         self.schedule.step()
         self._averaged_steps += 1
-        update_average(self.averaged, self.model, self.recipe.ema_decay, self._averaged_steps)
+        steps = self.stage.epochs * self.source.steps
+        update_average(self.averaged, self.model, newest_share(self._averaged_steps, steps, self.recipe))
         return measures
 
     def _mix(
@@ -273,18 +275,32 @@ class Fit:
             _LOGGER.info("continuing %s after epoch %d of %d", path, self.epoch, self.recipe.total_epochs)
 
 
-@torch.no_grad()
-def update_average(averaged: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average of the weights and of batch norm's statistics, in place.
+def newest_share(step: int, steps: int, recipe: Recipe) -> float:
+    """What share of the averaged network the newest step's has; above 0 and at most 1.
 
-    What training began with has no part in it: the newest has the share that it has in a mean whose weights fall by
-    `decay` a step and sum to one over the steps there were (the bias correction of Kingma and Ba, 2015, section 3). A
-    plain average would keep decay^steps of the start: a twentieth where 0.99 meets the 300 steps of a small data set.
+    An exponential moving average, until the recipe's `average_tail` begins: from there the plain mean of the tail's
+    steps (SWAD: Cha et al., "SWAD: Domain Generalization by Seeking Flat Minima", 2021, section 3.2, with a start that
+    is fixed beforehand in place of one that validation finds). Before it there is an average at all times, for
+    `--best-epoch` and for who looks into a checkpoint.
+
+    What training began with has no part in the moving average: the newest has the share that it has in a mean whose
+    weights fall by `ema_decay` a step and sum to one over the steps there were (the bias correction of Kingma and Ba,
+    2015, section 3). A plain one would keep decay^steps of the start: a twentieth where 0.99 meets the 300 steps of a
+    small data set.
 
     Args:
-        step: how many there were, this one among them; from 1.
+        step: how many there were in the stage, this one among them; from 1.
+        steps: how many the stage has.
     """
-    share = (1.0 - decay) / (1.0 - decay**step)
+    of_tail = step - (steps - math.ceil(recipe.average_tail * steps))
+    if of_tail > 0:
+        return 1.0 / of_tail
+    return (1.0 - recipe.ema_decay) / (1.0 - recipe.ema_decay**step)
+
+
+@torch.no_grad()
+def update_average(averaged: nn.Module, model: nn.Module, share: float) -> None:
+    """Bring the averaged weights and batch norm's statistics towards the newest ones by `share`, in place."""
     for slow, fast in zip(averaged.state_dict().values(), model.state_dict().values(), strict=True):
         if slow.dtype.is_floating_point:
             slow.lerp_(fast, share)

@@ -102,7 +102,7 @@ class Recipe(NamedTuple):
     alpha: float = 0.5  # weight of the contrastive loss
     temperature: float = 0.1
     contrast_mixtures: bool = True  # mixtures of two classes are everybody's negatives, else no part of the contrast
-    ema_decay: float = 0.99
+    ema_decay: float = 0.99  # of the moving average of the weights, until the tail begins
     source_balance: float = 0.5  # exponent: 0 draws clips evenly, 1 draws sources evenly
     precision: str = "float32"  # or bfloat16: autocast, for GPUs (and CPUs with AVX512-BF16)
     compile: bool = False  # torch.compile
@@ -125,6 +125,8 @@ class Recipe(NamedTuple):
     decay_all: bool = False  # weight decay on biases, norms and the logit scale too
     distil_weight: float = 0.0  # of the teachers' soft answers; the labels' weight is what is left
     distil_temperature: float = 2.0
+    lr_floor: float = 0.0  # share of the peak rate that the cosine ends at: steps stay long enough to average over
+    average_tail: float = 0.0  # share of the steps, at the end, whose plain mean is kept in place of the moving one
 
     @property
     def total_epochs(self) -> int:

@@ -81,6 +81,8 @@ RANGES: Mapping[str, Range] = {
     "lr_decay": Range(0, 1, above=True),
     "distil_weight": _SHARE,
     "distil_temperature": Range(1e-4, 1e4),
+    "lr_floor": _SHARE,
+    "average_tail": _SHARE,
     "augmentation.cut_p": _SHARE,
     "augmentation.cut_min_s": Range(0.01, 3600),
     "augmentation.noise_fill_p": _SHARE,

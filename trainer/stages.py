@@ -98,7 +98,7 @@ def create_optimiser(
         return optimiser, LambdaLR(optimiser, lambda step: _exponential(step, total, recipe.warm_up, decay))
     if recipe.schedule != "cosine":
         raise TrainerError("schedule is %r; expected cosine, one_cycle or exponential" % recipe.schedule)
-    return optimiser, LambdaLR(optimiser, lambda step: _cosine(step, total, recipe.warm_up))
+    return optimiser, LambdaLR(optimiser, lambda step: _cosine(step, total, recipe.warm_up, recipe.lr_floor))
 
 
 def compute_losses(
@@ -150,12 +150,13 @@ def name_measures(values: list[float], stage: Stage) -> dict[str, float]:
     return {name: value for name, value in named.items() if name not in hidden}
 
 
-def _cosine(step: int, total: int, warm_up: float) -> float:
-    """Factor of the peak learning rate: a linear rise, then half a cosine down to zero."""
+def _cosine(step: int, total: int, warm_up: float, floor: float) -> float:
+    """Factor of the peak learning rate: a linear rise, then half a cosine down to `floor`."""
     rise = max(1, int(total * warm_up))
     if step < rise:
         return (step + 1) / rise
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
+    fall = 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
+    return floor + (1.0 - floor) * fall
 
 
 def _exponential(step: int, total: int, warm_up: float, decay: float) -> float:

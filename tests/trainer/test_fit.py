@@ -17,7 +17,7 @@ from trainer.checkpoint import load_checkpoint
 from trainer.data.datasets import read_dataset
 from trainer.data.waveforms import read_waveforms
 from trainer.errors import TrainerError
-from trainer.fit import CHECKPOINT_NAME, Fit, update_average
+from trainer.fit import CHECKPOINT_NAME, Fit, newest_share, update_average
 from trainer.parallel import ALONE
 from trainer.recipe import URBAN_FRONTEND, Augmentation, Recipe
 from trainer.run_log import LOG_NAME
@@ -240,8 +240,9 @@ def test_a_diverging_run_stops_with_advice(root):
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.99])
-@pytest.mark.parametrize("steps", [1, 2, 30])
-def test_an_average_is_the_weighted_mean_of_what_was_seen_and_of_nothing_else(decay, steps):
+@pytest.mark.parametrize(("steps", "tail"), [(1, 0.0), (2, 0.0), (30, 0.0), (1, 1.0), (30, 1.0), (30, 0.25), (31, 0.1)])
+def test_an_average_is_the_mean_of_what_was_seen_and_of_nothing_else(decay, steps, tail):
+    recipe = Recipe(ema_decay=decay, average_tail=tail)
     slow, fast = torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)
     with torch.no_grad():
         slow.weight.fill_(1e6)  # what training began with
@@ -251,8 +252,9 @@ def test_an_average_is_the_weighted_mean_of_what_was_seen_and_of_nothing_else(de
             fast.weight.fill_(value)
             fast.running_mean.fill_(2 * value)
             fast.num_batches_tracked.fill_(step)
-            update_average(slow, fast, decay, step)
-    weights = decay ** torch.arange(steps - 1, -1, -1, dtype=torch.float64)
+            update_average(slow, fast, newest_share(step, steps, recipe))
+    ages = torch.arange(steps - 1, -1, -1, dtype=torch.float64)
+    weights = (ages < math.ceil(tail * steps)).double() if tail else decay**ages
     expected = float((weights * values).sum() / weights.sum())
     assert slow.weight.tolist() == pytest.approx([expected] * 2, rel=1e-5)
     assert slow.running_mean.tolist() == pytest.approx([2 * expected] * 2, rel=1e-5)

@@ -232,7 +232,7 @@ def test_smoothing_and_distillation_are_their_definitions():
 
 
 EVERYTHING = SUPCON._replace(
-    scheme="hybrid", epochs=3, mixup=0.3, learn_temperature=True, schedule="one_cycle", ema_decay=0.5,
+    scheme="hybrid", epochs=3, mixup=0.3, learn_temperature=True, schedule="one_cycle", ema_decay=0.5, average_tail=0.6,
     label_smoothing=0.1,
     augmentation=Augmentation(filter_p=0.5, mixstyle_p=0.5, scale_max=1.25, mix_by="snr", mix_p=0.5, peak_first=False),
 )  # fmt: skip
@@ -267,6 +267,17 @@ def test_the_average_is_the_last_steps_weights_without_decay_and_others_with(roo
     slow.run(in_silence)
     assert not same_tensors(slow.averaged.state_dict(), slow.model.state_dict())
     assert same_tensors(slow.model.state_dict(), plain.model.state_dict())  # the average shapes no step
+    tail = tiny_fit(root, TINY._replace(average_tail=0.5), "tail")
+    tail.run(in_silence)
+    assert same_tensors(tail.model.state_dict(), plain.model.state_dict())
+    assert not same_tensors(tail.averaged.state_dict(), slow.averaged.state_dict())
+
+
+def test_the_rate_falls_to_the_floor_of_its_peak_and_no_further(root):
+    for floor in (0.0, 0.25, 1.0):
+        fit = tiny_fit(root, TINY._replace(lr_floor=floor, epochs=4), "floor-%g" % floor)
+        fit.run(in_silence)
+        assert fit.schedule.get_last_lr()[0] == pytest.approx(floor * TINY.learning_rate, abs=1e-12)
 
 
 def test_judging_each_epoch_changes_nothing_but_the_log(root):
