@@ -60,6 +60,8 @@ ROWS: Sequence[Row] = (
     Row("fixed-logit-scale", "logit scale 16 that is not learnt", {"learn_logit_scale": False}),
     Row("no-average", "the last step's weights, no moving average", {"ema_decay": 0.0}),
     Row("slow-average", "moving average over twice as many steps", {"ema_decay": 0.995}),
+    Row("tail-average", "plain mean of the last quarter's weights", {"average_tail": 0.25}),
+    Row("longer-steps", "twice the learning rate, which falls to 0.4 of it", {"learning_rate": 2e-3, "lr_floor": 0.4}),
     Row("no-source-balance", "clips drawn evenly, whatever their source", {"source_balance": 0.0}),
     Row("no-foreign", "without foreign sound (outlier exposure)", {"foreign_batch": 0}),
     Row("from-chance", "no ImageNet weights", {"pretrained": False}),

@@ -33,6 +33,7 @@ from trainer.fit import CHECKPOINT_NAME
 from trainer.hardware import check_workers
 from trainer.places import check_folder
 from trainer.recipe import Recipe
+from trainer.recipes import ABLATED_RECIPE
 
 TABLE_NAME = "table"
 _MOST_JOBS = 256
@@ -77,7 +78,7 @@ def add_parser(commands: Commands) -> None:
     ablate.add_argument("--json", action="store_true", help="print JSON instead of the table")
     add_roles(ablate)
     add_recipe(ablate)
-    ablate.set_defaults(execute=execute, describe_left=describe_left)
+    ablate.set_defaults(execute=execute, describe_left=describe_left, recipe=ABLATED_RECIPE)
 
 
 def describe_left(_: argparse.Namespace) -> str:
